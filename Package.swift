@@ -1,0 +1,111 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house (docs/ARCHITECTURE.md): a room is a target, and its dependencies below are the only
+// arrows. `swift build --explicit-target-dependency-import-check error` refuses others, and
+// Tests/TidyTests holds every import line against this table.
+
+/// The CPU that the kernels are compiled for: this machine's by default, `REPVGG_CPU=x86-64-v3`
+/// (any -march value) for a cluster of mixed machines.
+let cpu = Context.environment["REPVGG_CPU"] ?? "native"
+
+/// `REPVGG_CHECKED=1` compiles the kernels with bounds and preconditions checked, as tests under
+/// the sanitizers want them.
+let checkedKernels = Context.environment["REPVGG_CHECKED"] != nil
+
+let kernelSettings: [SwiftSetting] = [
+  .unsafeFlags(["-Xcc", "-march=\(cpu)"]),
+  .unsafeFlags(checkedKernels ? ["-O"] : ["-Ounchecked"], .when(configuration: .release)),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = [])
+  -> Target
+{
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
+  -> Target
+{
+  .testTarget(
+    name: name, dependencies: dependencies + ["_TestSupport"], resources: resources)
+}
+
+let package = Package(
+  name: "repvgg",
+  products: [
+    .executable(name: "repvgg", targets: ["repvgg"]),
+    .executable(name: "mpi-check", targets: ["mpi-check"]),
+  ],
+  targets: [
+    // C libraries of Debian, through module maps and shims.
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+    // Floor 1
+    room("Kernels", ["COpenBLAS"], settings: kernelSettings),
+    room("Tensors", ["CCrypto"]),
+    room("Collectives"),
+    room("RunPlanning", ["CYAML"]),
+    room("Reporting"),
+
+    // Floor 2
+    room("RepVGGModel", ["Kernels", "Tensors", "RunPlanning"]),
+    room("ImageData", ["RunPlanning", "Tensors", "CZlib"]),
+    room("Checkpoints", ["Tensors"]),
+    room("MPICollectives", ["Collectives", "CMPI"]),
+
+    // Floor 3
+    room(
+      "Training",
+      ["RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels"]),
+    room("Deployment", ["RepVGGModel", "ImageData", "RunPlanning", "Tensors"]),
+
+    // Floor 4
+    room(
+      "Orchestration",
+      [
+        "Training", "Deployment", "RepVGGModel", "ImageData", "Checkpoints", "Kernels", "Tensors",
+        "Collectives", "RunPlanning", "Reporting",
+      ]),
+
+    // Floor 5
+    .executableTarget(
+      name: "repvgg",
+      dependencies: [
+        "Orchestration", "Training", "Deployment", "RepVGGModel", "ImageData", "Checkpoints",
+        "MPICollectives", "Kernels", "Tensors", "Collectives", "RunPlanning", "Reporting",
+      ]),
+
+    // Beside the house: what tests share, and the suite that runs under mpirun.
+    room("_CollectivesConformance", ["Collectives"]),
+    room("_TestSupport", ["Tensors", "RunPlanning"]),
+    .executableTarget(
+      name: "mpi-check", dependencies: ["_CollectivesConformance", "MPICollectives", "Collectives"]),
+
+    tests("RunPlanningTests", ["RunPlanning"]),
+    tests("TensorsTests", ["Tensors"]),
+    tests("CollectivesTests", ["Collectives", "_CollectivesConformance"]),
+    tests("ReportingTests", ["Reporting"]),
+    tests("ImageDataTests", ["ImageData", "RunPlanning", "Tensors"]),
+    tests("CheckpointsTests", ["Checkpoints", "Tensors"]),
+    tests("KernelsTests", ["Kernels"]),
+    tests("RepVGGModelTests", ["RepVGGModel", "RunPlanning", "Tensors", "Kernels"]),
+    tests(
+      "TrainingTests",
+      [
+        "Training", "RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels",
+      ]),
+    tests("DeploymentTests", ["Deployment", "RepVGGModel", "RunPlanning", "Tensors"]),
+    tests(
+      "OrchestrationTests", ["Orchestration", "Checkpoints", "RunPlanning", "Tensors"]),
+    // Run the built program as its users do.
+    tests("CommandTests", ["RunPlanning", "Tensors"]),
+    tests("TidyTests", []),
+  ],
+  swiftLanguageModes: [.v6]
+)

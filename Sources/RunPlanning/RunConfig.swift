@@ -1,0 +1,129 @@
+/// What a configuration file says, with defaults for what it leaves out. Decoded strictly from YAML
+/// (`ConfigurationKeys`); resolved against the world size and the data into a `RunPlan`.
+package struct RunConfig: Sendable, Equatable, Codable {
+  /// Names the run's artifacts; by default the configuration file's name without its extension.
+  package var name = "run"
+  package var model = Model()
+  package var data = Data()
+  package var training = Training()
+  package var optimizer = Optimizer()
+  package var schedule = Schedule()
+  package var evaluation = Evaluation()
+  package var checkpoint = Checkpoint()
+  package var communication = Communication()
+  package var fuse = Fuse()
+  /// Directory of the run: checkpoints, metrics and artifacts.
+  package var output = "runs/run"
+
+  package init() {}
+
+  package struct Model: Sendable, Equatable, Codable {
+    package var architecture = Architecture.zoo[0]
+    package var classes = 10
+    package init() {}
+  }
+
+  package enum DataFormat: String, Sendable, Codable, CaseIterable { case idx, synthetic }
+
+  package struct Data: Sendable, Equatable, Codable {
+    package var format = DataFormat.idx
+    /// Directory with the four files under their standard names (`train-images-idx3-ubyte`, with
+    /// or without `.gz`, …); empty when each file is named.
+    package var directory = ""
+    package var trainImages = ""
+    package var trainLabels = ""
+    package var testImages = ""
+    package var testLabels = ""
+    /// Pixels of a side that the network sees; 0 takes the data's own size (IDX).
+    package var resolution = 0
+    /// Channels of an image: 1 for IDX images, 1 or 3 for synthetic ones.
+    package var channels = 1
+    /// Per channel, of pixels scaled to 0…1.
+    package var mean: [Double] = [0.5]
+    package var standardDeviation: [Double] = [0.5]
+    /// Pixels of zero padding around an image from which a random crop of its size is taken; 0: off.
+    package var cropPadding = 0
+    package var horizontalFlip = false
+    /// Batches that the loader thread keeps ready ahead of the step.
+    package var prefetch = 2
+    /// Use only the first n training / test samples; 0 uses all. Also the size of synthetic data.
+    package var trainLimit = 0
+    package var testLimit = 0
+    package init() {}
+  }
+
+  package enum BatchNormMode: String, Sendable, Codable, CaseIterable { case sync, local }
+
+  package struct Training: Sendable, Equatable, Codable {
+    package var globalBatch = 256
+    package var shards = 8
+    package var epochs = 1
+    /// Ends the run after this many steps, whatever `epochs` says; 0: no limit.
+    package var maxSteps = 0
+    package var seed: UInt64 = 1
+    package var batchNorm = BatchNormMode.sync
+    package var labelSmoothing = 0.0
+    package var shuffle = true
+    package init() {}
+  }
+
+  package struct Optimizer: Sendable, Equatable, Codable {
+    package var momentum = 0.9
+    package var nesterov = false
+    package var weightDecay = 1e-4
+    package init() {}
+  }
+
+  package enum ScheduleKind: String, Sendable, Codable, CaseIterable {
+    case constant, cosine, step, poly
+  }
+
+  package struct Schedule: Sendable, Equatable, Codable {
+    package var kind = ScheduleKind.cosine
+    package var learningRate = 0.1
+    package var finalLearningRate = 0.0
+    /// Linear warm-up from `warmupStart` x learning rate, over this many (fractional) epochs.
+    package var warmupEpochs = 0.0
+    package var warmupStart = 0.0
+    /// `step`: epochs after which the rate is multiplied by `gamma`.
+    package var milestones: [Double] = []
+    package var gamma = 0.1
+    /// `poly`: exponent of (1 − progress).
+    package var power = 0.9
+    package init() {}
+  }
+
+  package struct Evaluation: Sendable, Equatable, Codable {
+    /// Evaluate after every n epochs, and always at the end; 0: only at the end.
+    package var everyEpochs = 1
+    package init() {}
+  }
+
+  package struct Checkpoint: Sendable, Equatable, Codable {
+    /// Save after every n steps; 0: not by steps.
+    package var everySteps = 100
+    /// Save when so many minutes have passed since the last save; 0: not by time.
+    package var everyMinutes = 1.0
+    /// Newest checkpoints kept, beside the best one.
+    package var keep = 3
+    package init() {}
+  }
+
+  package struct Communication: Sendable, Equatable, Codable {
+    /// Gradients are reduced in messages of at least so many bytes.
+    package var bucketBytes = 4_194_304
+    /// Refuse to train (exit 76) when the probe does not prove bit invariance.
+    package var strictBits = false
+    package init() {}
+  }
+
+  package struct Fuse: Sendable, Equatable, Codable {
+    /// Largest allowed difference between a fused block and its Float64 fuse, relative L2.
+    package var blockTolerance = 1e-6
+    /// Largest allowed logit difference between both forms, relative to the largest logit.
+    package var logitTolerance = 1e-3
+    /// Smallest allowed share of test images on which both forms agree on the class.
+    package var minimumAgreement = 0.999
+    package init() {}
+  }
+}
