@@ -1,3 +1,4 @@
+import Glibc
 import Tensors
 
 /// Reproducible values in −1…1 for tests.
@@ -6,15 +7,19 @@ package func testValues(_ count: Int, seed: UInt64 = 1) -> [Float] {
   return (0..<count).map { _ in 2 * random.uniform() - 1 }
 }
 
-/// ‖a − b‖ / ‖b‖, or ‖a − b‖ where b is zero.
-package func relativeError(_ actual: [Double], _ expected: [Double]) -> Double {
+/// ‖a − b‖ / max(‖b‖, floor), or ‖a − b‖ where that is zero. A floor keeps gradients that vanish by
+/// construction (a weight in front of BatchNorm has none along itself) from being all rounding.
+package func relativeError(
+  _ actual: [Double], _ expected: [Double], floor: Double = 0
+) -> Double {
   precondition(actual.count == expected.count, "values of different shapes")
   var (difference, norm) = (0.0, 0.0)
   for (left, right) in zip(actual, expected) {
     difference += (left - right) * (left - right)
     norm += right * right
   }
-  return norm > 0 ? (difference / norm).squareRoot() : difference.squareRoot()
+  let scale = max(norm.squareRoot(), floor)
+  return scale > 0 ? difference.squareRoot() / scale : difference.squareRoot()
 }
 
 /// [images][channels][height][width] in Float64 → [images][height][width][channels] in Float32.
@@ -52,4 +57,19 @@ package func testTensor(
   ReferenceTensor(
     images: images, channels: channels, height: height, width: width,
     values: testValues(images * channels * height * width, seed: seed).map(Double.init))
+}
+
+/// Gradients of the mean cross-entropy with label smoothing, with respect to the logits.
+package func softmaxGradients(
+  _ logits: [[Double]], labels: [Int], smoothing: Double
+) -> [[Double]] {
+  zip(logits, labels).map { row, label in
+    let largest = row.max() ?? 0
+    let exponentials = row.map { exp($0 - largest) }
+    let sum = exponentials.reduce(0, +)
+    return row.indices.map { index in
+      let target = (index == label ? 1 - smoothing : 0) + smoothing / Double(row.count)
+      return (exponentials[index] / sum - target) / Double(labels.count)
+    }
+  }
 }
