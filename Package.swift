@@ -24,11 +24,9 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [S
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [])
-  -> Target
-{
-  .testTarget(
-    name: name, dependencies: dependencies + ["_TestSupport"], resources: resources)
+/// `excluding`: files that tests find beside their source.
+func tests(_ name: String, _ dependencies: [Target.Dependency], excluding: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies + ["_TestSupport"], exclude: excluding)
 }
 
 let package = Package(
@@ -102,7 +100,9 @@ let package = Package(
       ]),
     tests("DeploymentTests", ["Deployment", "RepVGGModel", "RunPlanning", "Tensors"]),
     tests(
-      "OrchestrationTests", ["Orchestration", "Checkpoints", "RunPlanning", "Tensors"]),
+      "OrchestrationTests",
+      ["Orchestration", "Checkpoints", "Collectives", "RunPlanning", "Tensors"],
+      excluding: ["Golden"]),
     // Run the built program as its users do.
     tests("CommandTests", ["RunPlanning", "Tensors"]),
     tests("TidyTests", []),

@@ -21,11 +21,11 @@ package enum Fuse {
   /// `training`: training-form tensors under published names. Squeeze-and-excitation and the
   /// classifier are taken over as they are.
   package static func deployTensors(
-    from training: NamedTensors
+    from training: NamedTensors, epsilon: Double = epsilon
   ) throws(DeploymentError) -> NamedTensors {
     var deploy = NamedTensors()
     for key in ModelFile.blockKeys(of: training) {
-      let block = try fusedBlock(key, of: training)
+      let block = try fusedBlock(key, of: training, epsilon: epsilon)
       deploy["\(key).rbr_reparam.weight"] = Tensor(shape: block.shape, block.kernel.map(Float.init))
       deploy["\(key).rbr_reparam.bias"] = Tensor(
         shape: [block.bias.count], block.bias.map(Float.init))
@@ -46,7 +46,7 @@ package enum Fuse {
   /// K = Σ K_b·t_b with the 1x1 kernel in the middle and the identity as K[i, i mod (C/g), 1, 1] = 1;
   /// b = Σ (β_b − μ_b·t_b); t_b = γ_b / √(v_b + ε).
   package static func fusedBlock(
-    _ key: String, of training: NamedTensors
+    _ key: String, of training: NamedTensors, epsilon: Double = epsilon
   ) throws(DeploymentError) -> Block {
     let (shape, dense) = try values("\(key).rbr_dense.conv.weight", of: training, rank: 4)
     let (pointwiseShape, pointwise) = try values(
@@ -61,8 +61,10 @@ package enum Fuse {
     var block = Block(
       kernel: [Double](repeating: 0, count: dense.count),
       bias: [Double](repeating: 0, count: outputs), shape: shape)
-    let denseNorm = try Norm("\(key).rbr_dense.bn", of: training, channels: outputs)
-    let pointwiseNorm = try Norm("\(key).rbr_1x1.bn", of: training, channels: outputs)
+    let denseNorm = try Norm(
+      "\(key).rbr_dense.bn", of: training, channels: outputs, epsilon: epsilon)
+    let pointwiseNorm = try Norm(
+      "\(key).rbr_1x1.bn", of: training, channels: outputs, epsilon: epsilon)
     for output in 0..<outputs {
       for place in 0..<inputs * 9 {
         block.kernel[output * inputs * 9 + place] =
@@ -75,7 +77,7 @@ package enum Fuse {
       block.bias[output] = denseNorm.biases[output] + pointwiseNorm.biases[output]
     }
     if training["\(key).rbr_identity.weight"] != nil {
-      let norm = try Norm("\(key).rbr_identity", of: training, channels: outputs)
+      let norm = try Norm("\(key).rbr_identity", of: training, channels: outputs, epsilon: epsilon)
       for output in 0..<outputs {
         block.kernel[(output * inputs + output % inputs) * 9 + 4] += norm.factors[output]
         block.bias[output] += norm.biases[output]
@@ -89,7 +91,9 @@ package enum Fuse {
     var factors: [Double] = []
     var biases: [Double] = []
 
-    init(_ prefix: String, of tensors: NamedTensors, channels: Int) throws(DeploymentError) {
+    init(
+      _ prefix: String, of tensors: NamedTensors, channels: Int, epsilon: Double = Fuse.epsilon
+    ) throws(DeploymentError) {
       func vector(_ member: String) throws(DeploymentError) -> [Float] {
         let (shape, values) = try Fuse.values("\(prefix).\(member)", of: tensors, rank: 1)
         guard shape == [channels] else {

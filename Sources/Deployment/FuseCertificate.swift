@@ -128,7 +128,8 @@ private struct BlockComparison {
     }
     return FuseCertificate.Block(
       key: key,
-      weightError: relativeError(kernel.map(Double.init) + bias.map(Double.init), fused.kernel + fused.bias),
+      weightError: relativeError(
+        kernel.map(Double.init) + bias.map(Double.init), fused.kernel + fused.bias),
       outputError: try outputError(kernel: kernel, bias: bias, shape: shape))
   }
 

@@ -67,7 +67,8 @@ package struct ModelFile: Sendable {
   }
 
   /// The same tensors, or an error that says which form they are.
-  package func require(_ needed: ModelForm, source: String) throws(DeploymentError) -> NamedTensors {
+  package func require(_ needed: ModelForm, source: String) throws(DeploymentError) -> NamedTensors
+  {
     guard form == needed else {
       throw DeploymentError(
         .badModel,
