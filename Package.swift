@@ -91,7 +91,7 @@ let package = Package(
     tests("TensorsTests", ["Tensors"]),
     tests("CollectivesTests", ["Collectives", "_CollectivesConformance"]),
     tests("ReportingTests", ["Reporting"]),
-    tests("ImageDataTests", ["ImageData", "RunPlanning", "Tensors"]),
+    tests("ImageDataTests", ["ImageData", "RunPlanning", "Tensors", "CZlib"]),
     tests("CheckpointsTests", ["Checkpoints", "Tensors"]),
     tests("KernelsTests", ["Kernels"]),
     tests("RepVGGModelTests", ["RepVGGModel", "RunPlanning", "Tensors", "Kernels"]),

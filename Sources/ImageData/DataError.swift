@@ -1,0 +1,24 @@
+/// Why images could not be opened or read: one line that names the file and field, and the mend.
+package struct DataError: Error, Sendable, Equatable, CustomStringConvertible {
+  package enum Kind: Sendable, Equatable {
+    /// The content is damaged or contradicts itself or the configuration's classes (exit 65).
+    case malformed
+    /// A named file or directory does not exist (exit 66).
+    case missing
+    /// The system failed to read, or to lend a resource (exit 74).
+    case io
+    /// The file exists but may not be read (exit 77).
+    case permission
+    /// The configuration's `data` section does not fit the data (exit 78).
+    case configuration
+  }
+
+  package var kind: Kind
+  package var message: String
+  package var description: String { message }
+
+  package init(_ kind: Kind, _ message: String) {
+    self.kind = kind
+    self.message = message
+  }
+}

@@ -1,0 +1,179 @@
+import Glibc
+import ImageData
+import Synchronization
+import Testing
+
+/// A small dataset that fails at one sample, counts what it decodes, and can hold its decoder up.
+private struct ProbeDataset: Dataset {
+  let count: Int
+  var failing = -1
+  let classes = 10
+  let channels = 1
+  let height = 4
+  let width = 4
+  let fingerprint = "probe"
+  let decoded = Counter()
+
+  final class Counter: Sendable {
+    let value = Atomic(0)
+  }
+
+  func label(of sample: Int) -> Int { sample % 10 }
+
+  func decode(_ sample: Int, into pixels: UnsafeMutablePointer<UInt8>) throws(DataError) {
+    if sample == failing { throw DataError(.malformed, "\(name(of: sample)): damaged") }
+    for index in 0..<16 { pixels[index] = UInt8(truncatingIfNeeded: sample &* 31 &+ index) }
+    decoded.value.add(1, ordering: .relaxed)
+  }
+
+  func name(of sample: Int) -> String { "probe[\(sample)]" }
+}
+
+/// What a batch said, kept beyond its buffers' life.
+private struct Record: Equatable {
+  var epoch: Int
+  var step: Int
+  var shard: Int
+  var samples: [Int]
+  var labels: [Int32]
+  var pixels: [Float]
+}
+
+@Suite(.timeLimit(.minutes(1))) struct BatchLoaderTests {
+  private func loader(
+    _ dataset: ProbeDataset, globalBatch: Int = 32, owned: Range<Int> = 0..<8, depth: Int = 2,
+    startEpoch: Int = 0, startStep: Int = 0, epochs: Int = 2
+  ) throws -> BatchLoader {
+    let plan = ShardPlan(
+      sampleCount: dataset.count, globalBatch: globalBatch, shards: 8, seed: 6, shuffle: true)
+    let transform = try SampleTransform(
+      channels: 1, sourceHeight: 4, sourceWidth: 4, resolution: 6, mean: [0.3],
+      standardDeviation: [0.4], cropPadding: 2, horizontalFlip: true, seed: 6)
+    return try BatchLoader(
+      dataset: dataset, plan: plan, ownedShards: owned, transform: transform, depth: depth,
+      startEpoch: startEpoch, startStep: startStep, epochs: epochs)
+  }
+
+  private func records(_ loader: BatchLoader, atMost limit: Int = .max) throws -> [Record] {
+    var records: [Record] = []
+    var count = 0
+    while count < limit, let batch = try loader.next() {
+      count += 1
+      for shard in batch.shards {
+        #expect(UInt(bitPattern: shard.pixels) % 64 == 0)
+        let pixels = UnsafeBufferPointer(start: shard.pixels, count: shard.count * 36)
+        records.append(
+          Record(
+            epoch: batch.epoch, step: batch.step, shard: shard.shard, samples: shard.samples,
+            labels: shard.labels, pixels: Array(pixels)))
+      }
+    }
+    return records
+  }
+
+  @Test(arguments: [1, 31, 32, 33, 37, 100]) func everySampleOnceAnEpoch(count: Int) throws {
+    let records = try records(loader(ProbeDataset(count: count)))
+    for epoch in 0..<2 {
+      let samples = records.filter { $0.epoch == epoch }.flatMap(\.samples)
+      #expect(samples.sorted() == Array(0..<count))
+    }
+    #expect(records.count == 2 * 8 * ((count + 31) / 32))
+    for record in records { #expect(record.labels == record.samples.map { Int32($0 % 10) }) }
+  }
+
+  @Test(arguments: 1...8) func worldSizeChangesNothing(ranks: Int) throws {
+    let dataset = ProbeDataset(count: 77)
+    let expected = try records(loader(dataset))
+    let together = try (0..<ranks).flatMap { rank in
+      try records(loader(dataset, owned: EvenCut(8, into: ranks)[rank]))
+    }
+    let sorted = together.sorted { ($0.epoch, $0.step, $0.shard) < ($1.epoch, $1.step, $1.shard) }
+    #expect(sorted == expected)
+  }
+
+  @Test(arguments: [1, 2, 5, 40]) func depthChangesNothing(depth: Int) throws {
+    let dataset = ProbeDataset(count: 77)
+    #expect(try records(loader(dataset, depth: depth)) == records(loader(dataset, depth: 3)))
+  }
+
+  @Test func resumeGivesWhatWouldHaveCome() throws {
+    let dataset = ProbeDataset(count: 77)
+    let all = try records(loader(dataset, epochs: 3))
+    for done in 0...9 {
+      let resumed = try records(
+        loader(dataset, startEpoch: done / 3, startStep: done % 3, epochs: 3))
+      #expect(resumed == Array(all[(8 * done)...]))
+    }
+    // The step behind an epoch's last one is the next epoch's first.
+    let seam = try records(loader(dataset, startEpoch: 0, startStep: 3, epochs: 3))
+    #expect(seam == Array(all[24...]))
+    #expect(try records(loader(dataset, startEpoch: 5, epochs: 3)).isEmpty)
+  }
+
+  @Test func stopsAtOnceAndTwice() throws {
+    let loader = try loader(ProbeDataset(count: 1000), epochs: 1_000_000)
+    _ = try records(loader, atMost: 3)
+    loader.stop()
+    #expect(try loader.next() == nil)
+    loader.stop()
+  }
+
+  /// What the thread held is gone with it.
+  @Test func deinitEndsTheThread() throws {
+    weak var counter: ProbeDataset.Counter?
+    func use() throws {
+      let dataset = ProbeDataset(count: 1000)
+      counter = dataset.decoded
+      let loader = try loader(dataset, epochs: 1_000_000)
+      #expect(try records(loader, atMost: 2).count == 16)
+      #expect(counter != nil)
+    }
+    for _ in 0..<20 {
+      try use()
+      #expect(counter == nil)
+    }
+  }
+
+  @Test func runsAheadByItsDepthAndNoFurther() throws {
+    let dataset = ProbeDataset(count: 320)
+    let loader = try loader(dataset, depth: 2, epochs: 100)
+    _ = try #require(try loader.next())
+    // One batch in use and two ready: wait until they are, then see that no fourth one came.
+    while dataset.decoded.value.load(ordering: .relaxed) < 96 { sched_yield() }
+    _ = try #require(try loader.next())
+    loader.stop()
+    #expect(dataset.decoded.value.load(ordering: .relaxed) <= 128)
+  }
+
+  @Test func failureComesInItsTurnAndStays() throws {
+    var dataset = ProbeDataset(count: 96)
+    let order = ShardPlan(
+      sampleCount: 96, globalBatch: 32, shards: 8, seed: 6, shuffle: true
+    ).samples(epoch: 0, step: 2)
+    dataset.failing = order[3][1]
+    let loader = try loader(dataset)
+    for step in 0..<2 { #expect(try loader.next()?.step == step) }
+    for _ in 0..<2 {
+      let error = try #require(throws: DataError.self) { try loader.next() }
+      #expect(error.message == "probe[\(dataset.failing)]: damaged")
+    }
+  }
+
+  @Test func noShardsNoSamples() throws {
+    let batch = try #require(try loader(ProbeDataset(count: 40), owned: 8..<8).next())
+    #expect(batch.shards.isEmpty)
+  }
+
+  @Test func evaluationReadsInOrder() throws {
+    let dataset = ProbeDataset(count: 10)
+    let transform = try SampleTransform(
+      channels: 1, sourceHeight: 4, sourceWidth: 4, mean: [0], standardDeviation: [1 / 255])
+    let reader = SampleReader(dataset: dataset, transform: transform)
+    var values = [Float](repeating: 0, count: 3 * 16)
+    let labels = try values.withUnsafeMutableBufferPointer { buffer in
+      try reader.read(7..<10, epoch: 0, into: #require(buffer.baseAddress))
+    }
+    #expect(labels == [7, 8, 9])
+    #expect(values[16].rounded() == 248 && values[47].rounded() == Float((9 * 31 + 15) & 255))
+  }
+}
