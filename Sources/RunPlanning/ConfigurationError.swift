@@ -29,7 +29,8 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
 
   /// One line whatever the file's keys and values hold: control characters are written out.
   package var description: String {
-    let line = [place, key, problem].filter { !$0.isEmpty }.joined(separator: ": ")
+    let line = [Self.cut(place, 300), Self.cut(key, 100), problem].filter { !$0.isEmpty }
+      .joined(separator: ": ")
     return line.unicodeScalars.reduce(into: "") { text, scalar in
       if scalar.properties.generalCategory == .control || scalar.properties.isWhitespace {
         text += scalar == " " ? " " : "\\u{\(String(scalar.value, radix: 16))}"
@@ -40,7 +41,9 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
   }
 
   /// A value as messages show it: in quotes, and cut when long.
-  static func quote(_ text: String) -> String {
-    text.count <= 60 ? "'\(text)'" : "'\(text.prefix(57))...'"
+  static func quote(_ text: String) -> String { "'\(cut(text, 60))'" }
+
+  private static func cut(_ text: String, _ length: Int) -> String {
+    text.count <= length ? text : "\(text.prefix(length - 3))..."
   }
 }

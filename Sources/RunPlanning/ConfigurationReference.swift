@@ -35,8 +35,9 @@ package enum ConfigurationReference {
     for key in ConfigurationKey.all {
       if case .free(let reason) = key.atResume { lines.append("| `\(key.path)` | \(reason) |") }
     }
+    // The parts of a network that is spelled out are compared as one.
     let fixed = ConfigurationKey.all.filter {
-      if case .fixed = $0.atResume { return true }
+      if case .fixed = $0.atResume { return $0.section != "model.architecture" }
       return false
     }
     lines += [

@@ -28,7 +28,8 @@ package struct DataSummary: Sendable, Equatable {
     self.isAssumed = isAssumed
   }
 
-  /// What a plan takes for granted without opening the data: the size of MNIST and Fashion-MNIST
+  /// What a plan takes for granted without opening the data: the size of synthetic data (as
+  /// `ImageData` makes it), of MNIST and Fashion-MNIST
   /// for IDX files, of ImageNet where the configuration names no data.
   package static func assumed(for config: RunConfig) -> DataSummary {
     let data = config.data
@@ -36,7 +37,7 @@ package struct DataSummary: Sendable, Equatable {
       switch (data.isNamed, data.format) {
       case (false, _): (1_281_167, 50_000, 224)
       case (true, .idx): (60_000, 10_000, 28)
-      case (true, .synthetic): (10_000, 1_000, 32)
+      case (true, .synthetic): (2048, 512, 32)
       }
     func limited(_ count: Int, _ limit: Int) -> Int {
       if limit == 0 { return count }

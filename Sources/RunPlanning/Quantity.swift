@@ -20,11 +20,20 @@ enum Quantity {
     return "\(decimal(Double(count) / unit.size, places: 2)) \(unit.name)"
   }
 
-  /// Multiply-accumulates: `1.513 G`, `12.345 M`.
+  /// Multiply-accumulates: `1.513 G`, `12.345 M`, `640`.
   static func macs(_ count: Int) -> String {
-    count >= 1_000_000_000
-      ? "\(decimal(Double(count) / 1e9, places: 3)) G"
-      : "\(decimal(Double(count) / 1e6, places: 3)) M"
+    if count >= 1_000_000_000 { return "\(decimal(Double(count) / 1e9, places: 3)) G" }
+    if count >= 1_000_000 { return "\(decimal(Double(count) / 1e6, places: 3)) M" }
+    return grouped(count)
+  }
+
+  /// `3 h 20 min`, `4 min 5 s`, `12.5 s`, `0.8 ms`.
+  static func duration(_ seconds: Double) -> String {
+    if seconds < 1 { return "\(decimal(seconds * 1000, places: 1)) ms" }
+    if seconds < 60 { return "\(decimal(seconds, places: 1)) s" }
+    guard let whole = Int(exactly: seconds.rounded()) else { return "\(seconds) s" }
+    if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+    return "\(grouped(whole / 3600)) h \(whole % 3600 / 60) min"
   }
 
   /// Rounded to `places` decimals, whatever the locale.

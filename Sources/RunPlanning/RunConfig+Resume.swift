@@ -18,15 +18,16 @@ extension RunConfig {
     }
   }
 
-  /// All keys with their values, in the shape of a configuration file.
+  /// All keys with their values, as a configuration that decodes to this one; what is empty is left
+  /// out.
   var json: JSONText { Self.nested(ConfigurationKey.all.map { ($0.path, $0.encode(self)) }) }
 
-  /// Paths with dots turned into objects within objects; nulls are left out.
+  /// Paths with dots turned into objects within objects; nulls and empty texts are left out.
   private static func nested(_ values: [(path: String, value: JSONText)]) -> JSONText {
     var members: [(String, JSONText)] = []
     var sections: [String: [(path: String, value: JSONText)]] = [:]
     for (path, value) in values {
-      if case .null = value { continue }
+      if value.plain.isEmpty || value.compact == "null" { continue }
       guard let dot = path.firstIndex(of: ".") else {
         members.append((path, value))
         continue

@@ -1,14 +1,21 @@
 extension RunPlan {
   /// The plan for people. `configuration` and `overrides` are what the command line named; they
-  /// come back in the mpirun command at the end.
-  package func text(configuration: String = "CONFIG", overrides: [String] = []) -> String {
+  /// come back in the mpirun command at the end. `gigaflopsPerCore`, where it is known, gives the
+  /// run's time.
+  package func text(
+    configuration: String = "CONFIG", overrides: [String] = [], gigaflopsPerCore: Double? = nil
+  ) -> String {
     var lines = [
       "\(config.name): \(config.model.architecture.name), \(Quantity.grouped(classes)) classes, "
         + "images of \(height) x \(width) x \(inputChannels)",
       "",
     ]
     lines += stageLines + [""]
-    lines += Self.aligned(factRows, rightAligned: [])
+    var facts = factRows
+    if let gigaflopsPerCore, gigaflopsPerCore > 0 {
+      facts.append(["time", timeText(gigaflopsPerCore: gigaflopsPerCore)])
+    }
+    lines += Self.aligned(facts, rightAligned: [])
     lines += ["", "memory per rank"]
     lines += Self.aligned(memoryRows, rightAligned: [1]).map { "  " + $0 }
     lines += ["", "messages per step"]
@@ -34,7 +41,8 @@ extension RunPlan {
   private var stageLines: [String] {
     var rows = [
       [
-        "stage", "blocks", "output", "groups", "parameters", "deploy", "MACs", "deploy",
+        "stage", "blocks", "output", "groups", "parameters", "deploy form", "MACs an image",
+        "deploy form",
       ]
     ]
     rows += stages.map { stage in
@@ -101,6 +109,13 @@ extension RunPlan {
       text += " of \(counts.map(String.init).joined(separator: " + ")) shards"
     }
     return text + ", \(threads) \(threads == 1 ? "thread" : "threads") each"
+  }
+
+  private func timeText(gigaflopsPerCore: Double) -> String {
+    let time = estimate(gigaflopsPerCore: gigaflopsPerCore)
+    return "about \(Quantity.duration(time.secondsTotal)), "
+      + "\(Quantity.duration(time.secondsPerStep)) a step, at "
+      + "\(Quantity.plain(gigaflopsPerCore)) GFLOP/s a core"
   }
 
   private var batchNormText: String {

@@ -141,9 +141,14 @@ extension YAMLReader {
       return ConfigurationError(place: place(line: line), "not valid YAML: \(problem)")
     }
     let mark = parser.problem_mark
+    let line = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+      .dropFirst(mark.line).first
+    let indentation = line?.prefix { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+    let hint =
+      indentation?.contains(UInt8(ascii: "\t")) ?? false ? "; indent with spaces, not tabs" : ""
     return ConfigurationError(
       place: place(line: mark.line + 1),
-      "not valid YAML: \(problem) (column \(mark.column + 1))")
+      "not valid YAML: \(problem) (column \(mark.column + 1))\(hint)")
   }
 
   private mutating func document() throws(ConfigurationError) -> YAMLNode {
