@@ -31,6 +31,8 @@ package struct ParameterTable: Sendable, Equatable {
 
   package var entries: [Entry]
 
+  package init(entries: [Entry]) { self.entries = entries }
+
   /// Trainable parameters: running statistics and batch counts are not counted.
   package var parameterCount: Int {
     entries.reduce(0) { $0 + ($1.kind.isTrainable ? $1.count : 0) }

@@ -1,0 +1,80 @@
+/// Float32 lanes: what the element-wise kernels are written in, once, and compiled for a full
+/// register's worth of channels and for the single channels that remain.
+///
+/// Internal to this room: vectors wider than the baseline's registers must not cross modules that
+/// are compiled for another CPU.
+protocol Lanes {
+  static var width: Int { get }
+  static var zero: Self { get }
+  static func load(_ pointer: UnsafePointer<Float>) -> Self
+  func store(_ pointer: UnsafeMutablePointer<Float>)
+  /// self + a·b, one fused operation.
+  func adding(_ a: Self, times b: Self) -> Self
+  static func * (a: Self, b: Self) -> Self
+  static func + (a: Self, b: Self) -> Self
+  /// max(self, 0); a NaN stays a NaN, so that the finite check sees it.
+  func rectified() -> Self
+  /// self where `gate` > 0, else 0.
+  func gated(by gate: Self) -> Self
+  /// Adds every lane to a Float64 of its own.
+  func accumulate(into sums: UnsafeMutablePointer<Double>)
+}
+
+extension Float: Lanes {
+  static var width: Int { 1 }
+  @inline(__always) static func load(_ pointer: UnsafePointer<Float>) -> Float { pointer.pointee }
+  @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>) { pointer.pointee = self }
+  @inline(__always) func adding(_ a: Float, times b: Float) -> Float { addingProduct(a, b) }
+  @inline(__always) func rectified() -> Float { self < 0 ? 0 : self }
+  @inline(__always) func gated(by gate: Float) -> Float { gate > 0 ? self : 0 }
+  @inline(__always) func accumulate(into sums: UnsafeMutablePointer<Double>) {
+    sums.pointee += Double(self)
+  }
+}
+
+extension SIMD16<Float>: Lanes {
+  static var width: Int { 16 }
+  @inline(__always) static func load(_ pointer: UnsafePointer<Float>) -> Self {
+    UnsafeRawPointer(pointer).loadUnaligned(as: Self.self)
+  }
+  @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>) {
+    UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Self.self)
+  }
+  @inline(__always) func adding(_ a: Self, times b: Self) -> Self { addingProduct(a, b) }
+  @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
+  @inline(__always) func gated(by gate: Self) -> Self {
+    Self.zero.replacing(with: self, where: gate .> 0)
+  }
+  @inline(__always) func accumulate(into sums: UnsafeMutablePointer<Double>) {
+    for lane in 0..<16 { sums[lane] += Double(self[lane]) }
+  }
+}
+
+/// Rows whose Float32 sums are added up before they go into a Float64: short enough that Float32
+/// loses nothing that matters, long enough that the conversion costs nothing.
+let runRows = 32
+
+/// Calls `wide` for every full group of 16 channels and `single` for each channel left over.
+@inline(__always)
+func forEachChannelGroup(_ channels: Int, wide: (Int) -> Void, single: (Int) -> Void) {
+  var channel = 0
+  while channel + 16 <= channels {
+    wide(channel)
+    channel += 16
+  }
+  while channel < channels {
+    single(channel)
+    channel += 1
+  }
+}
+
+/// Calls `body` for runs of at most `runRows` rows.
+@inline(__always)
+func forEachRun(_ rows: Int, _ body: (Range<Int>) -> Void) {
+  var start = 0
+  while start < rows {
+    let end = min(start + runRows, rows)
+    body(start..<end)
+    start = end
+  }
+}

@@ -1,0 +1,82 @@
+import Kernels
+import Tensors
+
+/// Global average pooling and the linear classifier, over the shards of a rank.
+///
+/// Weights are [features][classes] in memory. Features and logits are kept per shard:
+/// [shards][shardCapacity][features or classes].
+final class ClassifierHead {
+  private let shape: NetworkShape
+  private let pool: WorkerPool
+  private let features: Arena
+  private let featureGradients: Arena
+  private let logitArena: Arena
+
+  init(shape: NetworkShape, pool: WorkerPool, trains: Bool) {
+    self.shape = shape
+    self.pool = pool
+    features = Arena(count: shape.imageCapacity * shape.features)
+    featureGradients = Arena(count: trains ? shape.imageCapacity * shape.features : 0)
+    logitArena = Arena(count: shape.imageCapacity * shape.classes)
+  }
+
+  /// Logits of one shard, [count][classes], valid until the next forward pass.
+  func logits(shard: Int) -> UnsafeMutablePointer<Float> {
+    logitArena.base + shard * shape.shardCapacity * shape.classes
+  }
+
+  private func features(shard: Int) -> UnsafeMutablePointer<Float> {
+    features.base + shard * shape.shardCapacity * shape.features
+  }
+
+  /// `activations(shard)`: the last block's output.
+  func forward(
+    counts: [Int], weights: UnsafePointer<Float>, bias: UnsafePointer<Float>,
+    activations: (Int) -> UnsafeMutablePointer<Float>
+  ) {
+    pool.run(counts.count) { shard, _ in
+      let (images, features) = (counts[shard], features(shard: shard))
+      averagePool(
+        activations(shard), images: images, pixels: shape.finalPixels, channels: shape.features,
+        output: features)
+      gemm(
+        m: images, n: shape.classes, k: shape.features, a: features, lda: shape.features,
+        b: weights, ldb: shape.classes, beta: 0, c: logits(shard: shard), ldc: shape.classes)
+      addBias(
+        bias, rectify: false, rows: images, channels: shape.classes, to: logits(shard: shard))
+    }
+  }
+
+  /// Weight and bias gradients, summed over shards; then the gradient of the last block's output.
+  ///
+  /// `logitGradients`: [count][classes] of every shard. `activationGradient(shard)` is written.
+  func backward(
+    counts: [Int], logitGradients: [UnsafePointer<Float>], weights: UnsafePointer<Float>,
+    weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
+    counter: GradientCounter, activationGradient: (Int) -> UnsafeMutablePointer<Float>
+  ) {
+    let (classes, width) = (shape.classes, shape.features)
+    counter.sum(into: weightGradient, count: width * classes, tasks: 1) {
+      shard, _, partial, _ in
+      guard counts[shard] > 0 else {
+        partial.update(repeating: 0, count: width * classes)
+        return
+      }
+      gemm(
+        transposeA: true, m: width, n: classes, k: counts[shard], a: features(shard: shard),
+        lda: width, b: logitGradients[shard], ldb: classes, beta: 0, c: partial, ldc: classes)
+    }
+    counter.sum(into: biasGradient, count: classes, tasks: 1) { shard, _, partial, _ in
+      sumRows(logitGradients[shard], rows: counts[shard], channels: classes, output: partial)
+    }
+    pool.run(counts.count) { shard, _ in
+      let gradient = featureGradients.base + shard * shape.shardCapacity * width
+      gemm(
+        transposeB: true, m: counts[shard], n: width, k: classes, a: logitGradients[shard],
+        lda: classes, b: weights, ldb: classes, beta: 0, c: gradient, ldc: width)
+      spreadPoolGradient(
+        gradient, images: counts[shard], pixels: shape.finalPixels, channels: width,
+        output: activationGradient(shard))
+    }
+  }
+}

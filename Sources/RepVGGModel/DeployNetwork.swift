@@ -1,0 +1,112 @@
+import Kernels
+import RunPlanning
+import Tensors
+
+/// RepVGG in its deploy form: one 3x3 convolution with bias and a ReLU for each block, then the
+/// classifier. Made by fusing a `TrainingNetwork`; for inference only.
+package final class DeployNetwork {
+  package let shape: NetworkShape
+  private let table: ParameterTable
+  private let pool: WorkerPool
+  private let parameters: Arena
+  private let blocks: [Block]
+  private let linearWeight: UnsafeMutablePointer<Float>
+  private let linearBias: UnsafeMutablePointer<Float>
+  /// The input of a layer and its output, by turns.
+  private let buffers: [Arena]
+  private let scratch: Arena
+  private let scratchCount: Int
+  private let head: ClassifierHead
+
+  private struct Block {
+    var convolution: Convolution
+    var weight: UnsafeMutablePointer<Float>
+    var bias: UnsafeMutablePointer<Float>
+  }
+
+  /// `tensors`: deploy weights with published names and shapes. `shape.shards` chunks of at most
+  /// `shape.shardCapacity` images are evaluated together.
+  package init(shape: NetworkShape, tensors: NamedTensors, pool: WorkerPool) throws {
+    self.shape = shape
+    self.pool = pool
+    table = ParameterTable.deploy(blocks: shape.blocks, classes: shape.classes)
+    try TensorCheck.check(tensors, against: table)
+    let layout = ArenaLayout(table)
+    let parameters = Arena(count: layout.count)
+    var pointers: [String: UnsafeMutablePointer<Float>] = [:]
+    for place in layout.places {
+      pointers[place.entry.name] = parameters.base + place.offset
+      tensors[place.entry.name]?.floats?.withUnsafeBufferPointer { values in
+        guard let file = values.baseAddress else { return }
+        WeightOrder.toMemory(file, entry: place.entry, into: parameters.base + place.offset)
+      }
+    }
+    func pointer(_ name: String) -> UnsafeMutablePointer<Float> {
+      guard let pointer = pointers[name] else { fatalError("no parameter \(name) in the layout") }
+      return pointer
+    }
+    self.parameters = parameters
+    blocks = shape.blocks.map {
+      Block(
+        convolution: $0.convolution(kernel: 3), weight: pointer("\($0.key).rbr_reparam.weight"),
+        bias: pointer("\($0.key).rbr_reparam.bias"))
+    }
+    linearWeight = pointer("linear.weight")
+    linearBias = pointer("linear.bias")
+    let largest = shape.imageCapacity * (shape.blocks.map(\.outputCount).max() ?? 0)
+    buffers = [Arena(count: largest), Arena(count: largest)]
+    scratchCount = blocks.map(\.convolution.scratchCount).max() ?? 0
+    scratch = Arena(count: scratchCount * pool.threads)
+    head = ClassifierHead(shape: shape, pool: pool, trains: false)
+  }
+
+  /// Computes the logits of every chunk: one entry for each of `shape.shards`, which may be empty.
+  package func evaluate(_ batch: [ShardImages]) {
+    precondition(batch.count == shape.shards, "one input for each chunk")
+    var inputs = batch
+    var tasks = ShardTasks(capacity: batch.count)
+    for (index, block) in blocks.enumerated() {
+      let imageCount = shape.blocks[index].outputCount
+      let outputs = buffers[index % 2]
+      tasks.count { block.convolution.forwardBands(images: batch[$0].count) }
+      run(block, tasks: tasks, inputs: inputs) { self.chunk($0, of: outputs, imageCount) }
+      inputs = batch.indices.map {
+        ShardImages(
+          pixels: UnsafePointer(chunk($0, of: outputs, imageCount)), count: batch[$0].count)
+      }
+    }
+    let last = blocks.count - 1
+    head.forward(
+      counts: batch.map(\.count), weights: linearWeight, bias: linearBias
+    ) { chunk($0, of: buffers[last % 2], shape.blocks[last].outputCount) }
+  }
+
+  /// Logits of one chunk, [count][classes], valid until the next pass.
+  package func logits(shard: Int) -> UnsafePointer<Float> {
+    UnsafePointer(head.logits(shard: shard))
+  }
+
+  private func chunk(
+    _ index: Int, of arena: Arena, _ imageCount: Int
+  ) -> UnsafeMutablePointer<Float> {
+    arena.base + index * shape.shardCapacity * imageCount
+  }
+
+  private func run(
+    _ block: Block, tasks: ShardTasks, inputs: [ShardImages],
+    output: (Int) -> UnsafeMutablePointer<Float>
+  ) {
+    let convolution = block.convolution
+    pool.run(tasks.total) { task, worker in
+      let (shard, number) = tasks.locate(task)
+      let band = convolution.forwardBand(number, images: inputs[shard].count)
+      convolution.forward(
+        band: band, input: inputs[shard].pixels, weights: block.weight, output: output(shard),
+        scratch: scratch.base + worker * scratchCount)
+      let place = band.lowerBound * convolution.outputWidth * convolution.outputChannels
+      addBias(
+        block.bias, rectify: true, rows: band.count * convolution.outputWidth,
+        channels: convolution.outputChannels, to: output(shard) + place)
+    }
+  }
+}

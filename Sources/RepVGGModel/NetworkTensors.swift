@@ -1,0 +1,140 @@
+import RunPlanning
+import Tensors
+
+/// Named tensors that are not the ones of the network at hand.
+package struct ModelTensorsError: Error, Sendable, CustomStringConvertible {
+  package let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// Checks named tensors against a table before anything is copied: names, shapes and types.
+enum TensorCheck {
+  /// Throws unless `tensors` has every entry of `table` in its shape and type, and nothing else.
+  static func check(_ tensors: NamedTensors, against table: ParameterTable) throws {
+    let expected = Set(table.entries.map(\.name))
+    let missing = table.entries.map(\.name).filter { tensors[$0] == nil }
+    let surplus = tensors.names.filter { !expected.contains($0) }
+    guard missing.isEmpty && surplus.isEmpty else {
+      throw ModelTensorsError(
+        "the tensors are not those of this network"
+          + list("missing", missing) + list("not expected", surplus)
+          + "; check that the configuration names the architecture of the file")
+    }
+    for entry in table.entries {
+      guard let tensor = tensors[entry.name] else { continue }
+      guard tensor.shape == entry.shape else {
+        throw ModelTensorsError(
+          "\(entry.name) has shape \(tensor.shape), this network needs \(entry.shape); "
+            + "check architecture and classes of the configuration")
+      }
+      let isRightType = entry.kind == .batchCount ? tensor.integers != nil : tensor.floats != nil
+      guard isRightType else {
+        throw ModelTensorsError(
+          "\(entry.name) has element type \(tensor.elementType), expected "
+            + (entry.kind == .batchCount ? "I64" : "F32"))
+      }
+    }
+  }
+
+  private static func list(_ title: String, _ names: [String]) -> String {
+    guard !names.isEmpty else { return "" }
+    let shown = names.prefix(5).joined(separator: ", ")
+    let more = names.count > 5 ? " and \(names.count - 5) more" : ""
+    return "; \(title): \(shown)\(more)"
+  }
+}
+
+extension TrainingNetwork {
+  /// Sets parameters, running statistics and batch counts from tensors with published names and
+  /// shapes. Nothing is changed when one does not fit.
+  package func load(_ tensors: NamedTensors) throws {
+    try TensorCheck.check(tensors, against: table)
+    for entry in table.entries {
+      if let slot = statisticsPlaces[entry.name], let values = tensors[entry.name]?.floats {
+        for (place, value) in values.enumerated() { statisticsArena[slot][place] = value }
+      }
+      if let count = tensors[entry.name]?.integers?.first { batchCounts[entry.name] = count }
+    }
+    loadTrainable(tensors, into: parameters)
+  }
+
+  /// Everything of `load`, copied out: the contents of `model.safetensors`.
+  package func tensors() -> NamedTensors {
+    var tensors = NamedTensors()
+    let trainable = trainableTensors(of: parameters)
+    for entry in table.entries {
+      if let slot = statisticsPlaces[entry.name] {
+        tensors[entry.name] = Tensor(shape: entry.shape, Array(statisticsArena[slot]))
+      } else if let count = batchCounts[entry.name] {
+        tensors[entry.name] = Tensor(shape: [], integers: [count])
+      } else {
+        tensors[entry.name] = trainable[entry.name]
+      }
+    }
+    return tensors
+  }
+
+  /// An arena of the network's layout (parameters, gradients, momentum) as tensors with published
+  /// names and shapes.
+  package func trainableTensors(of arena: Arena) -> NamedTensors {
+    precondition(arena.count == layout.count, "an arena of another network")
+    var tensors = NamedTensors()
+    for place in layout.places {
+      var values = [Float](repeating: 0, count: place.entry.count)
+      values.withUnsafeMutableBufferPointer { buffer in
+        guard let file = buffer.baseAddress else { return }
+        WeightOrder.toFile(arena.base + place.offset, entry: place.entry, into: file)
+      }
+      tensors[place.entry.name] = Tensor(shape: place.entry.shape, values)
+    }
+    return tensors
+  }
+
+  /// The inverse of `trainableTensors`; throws where a tensor is missing or has another shape.
+  package func setTrainable(_ tensors: NamedTensors, in arena: Arena) throws {
+    precondition(arena.count == layout.count, "an arena of another network")
+    let trainable = ParameterTable(entries: table.entries.filter(\.kind.isTrainable))
+    try TensorCheck.check(tensors, against: trainable)
+    loadTrainable(tensors, into: arena)
+  }
+
+  private func loadTrainable(_ tensors: NamedTensors, into arena: Arena) {
+    for place in layout.places {
+      tensors[place.entry.name]?.floats?.withUnsafeBufferPointer { buffer in
+        guard let file = buffer.baseAddress else { return }
+        WeightOrder.toMemory(file, entry: place.entry, into: arena.base + place.offset)
+      }
+    }
+  }
+
+  /// Initial values of the published code: convolution and linear weights, and biases, uniform in
+  /// ±1/√fan_in; γ = 1, β = 0, running mean 0, running variance 1. Every tensor draws from a counter
+  /// of its own.
+  package func initialise(seed: UInt64) throws {
+    var tensors = NamedTensors()
+    var fanIn = 1
+    for (index, entry) in table.entries.enumerated() {
+      var random = CounterRandom(seed: seed, epoch: 0, sample: index, purpose: .initialisation)
+      switch entry.kind {
+      case .convolutionWeight, .linearWeight, .bias:
+        // A bias follows its weight in the table and shares its bound.
+        if entry.kind != .bias { fanIn = entry.shape.dropFirst().reduce(1, *) }
+        let bound = 1 / Double(fanIn).squareRoot()
+        let values = (0..<entry.count).map { _ in
+          Float((2 * random.uniformDouble() - 1) * bound)
+        }
+        tensors[entry.name] = Tensor(shape: entry.shape, values)
+      case .batchNormScale, .runningVariance:
+        tensors[entry.name] = Tensor(
+          shape: entry.shape, [Float](repeating: 1, count: entry.count))
+      case .batchNormShift, .runningMean:
+        tensors[entry.name] = Tensor(
+          shape: entry.shape, [Float](repeating: 0, count: entry.count))
+      case .batchCount:
+        tensors[entry.name] = Tensor(shape: [], integers: [0])
+      }
+    }
+    try load(tensors)
+  }
+}

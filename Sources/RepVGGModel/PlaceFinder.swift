@@ -1,0 +1,84 @@
+import Kernels
+import RunPlanning
+import Tensors
+
+/// The classifier's places in the arenas.
+struct LinearPlaces {
+  var weight: UnsafeMutablePointer<Float>
+  var bias: UnsafeMutablePointer<Float>
+  var weightGradient: UnsafeMutablePointer<Float>
+  var biasGradient: UnsafeMutablePointer<Float>
+  var gradientsEnd: Int
+}
+
+/// Turns published names into places in a network's arenas, once, when the network is made.
+struct PlaceFinder {
+  private let places: [String: ArenaLayout.Place]
+  private let parameters: Arena
+  private let gradients: Arena
+  private let statistics: Arena
+  private let statisticsPlaces: [String: Slot]
+
+  init(
+    layout: ArenaLayout, parameters: Arena, gradients: Arena, statistics: Arena,
+    statisticsPlaces: [String: Slot]
+  ) {
+    places = Dictionary(uniqueKeysWithValues: layout.places.map { ($0.entry.name, $0) })
+    self.parameters = parameters
+    self.gradients = gradients
+    self.statistics = statistics
+    self.statisticsPlaces = statisticsPlaces
+  }
+
+  func block(_ block: BlockShape) -> BlockParameters {
+    let denseWeight = "\(block.key).rbr_dense.conv.weight"
+    let pointwiseWeight = "\(block.key).rbr_1x1.conv.weight"
+    let prefixes = Branches(
+      dense: "\(block.key).rbr_dense.bn", pointwise: "\(block.key).rbr_1x1.bn",
+      identity: block.hasIdentity ? "\(block.key).rbr_identity" : nil)
+    return BlockParameters(
+      denseWeight: pointer(parameters, denseWeight),
+      pointwiseWeight: pointer(parameters, pointwiseWeight),
+      denseGradient: pointer(gradients, denseWeight),
+      pointwiseGradient: pointer(gradients, pointwiseWeight),
+      norms: prefixes.map { norm(parameters, $0) },
+      normGradients: prefixes.map { norm(gradients, $0) },
+      running: prefixes.map {
+        BlockParameters.Running(
+          mean: statistic("\($0).running_mean"), variance: statistic("\($0).running_var"))
+      },
+      gradientsEnd: end(denseWeight))
+  }
+
+  func linear() -> LinearPlaces {
+    LinearPlaces(
+      weight: pointer(parameters, "linear.weight"), bias: pointer(parameters, "linear.bias"),
+      weightGradient: pointer(gradients, "linear.weight"),
+      biasGradient: pointer(gradients, "linear.bias"), gradientsEnd: end("linear.weight"))
+  }
+
+  private func norm(_ arena: Arena, _ prefix: String) -> BlockParameters.Norm {
+    BlockParameters.Norm(
+      scale: pointer(arena, "\(prefix).weight"), shift: pointer(arena, "\(prefix).bias"))
+  }
+
+  private func pointer(_ arena: Arena, _ name: String) -> UnsafeMutablePointer<Float> {
+    arena.base + place(name).offset
+  }
+
+  /// Where the next tensor begins: buckets end there, padding included.
+  private func end(_ name: String) -> Int {
+    let alignment = ArenaLayout.alignment
+    return (place(name).range.upperBound + alignment - 1) / alignment * alignment
+  }
+
+  private func place(_ name: String) -> ArenaLayout.Place {
+    guard let place = places[name] else { fatalError("no parameter \(name) in the layout") }
+    return place
+  }
+
+  private func statistic(_ name: String) -> UnsafeMutablePointer<Float> {
+    guard let slot = statisticsPlaces[name] else { fatalError("no statistic \(name)") }
+    return statistics.base + slot.offset
+  }
+}

@@ -1,0 +1,176 @@
+// The keys of the run itself, of `model` and of `data`.
+
+extension ConfigurationKey {
+  static let run: [ConfigurationKey] = [
+    ConfigurationKey(
+      "name", .name, default: "the configuration file's name without extension",
+      atResume: .free("names files only"), "Names the artifacts of the run.",
+      decode: { (config, value) throws(ConfigurationError) in config.name = try value.name() },
+      encode: { .string($0.name) }),
+    .path(
+      "output", \.output, default: "runs/NAME", otherNames: ["output_dir", "outdir", "save_dir"],
+      atResume: .free("says where the run lies"),
+      "Directory of the run: checkpoints, metrics, artifacts."),
+  ]
+
+  static let model: [ConfigurationKey] =
+    [
+      ConfigurationKey(
+        "model.architecture", .architecture, otherNames: ["arch", "network", "backbone"],
+        atResume: .fixed,
+        "A published network by name, or one spelled out by the keys below it.",
+        decode: { (config, value) throws(ConfigurationError) in
+          config.model.architecture = try Architecture.named(value)
+        },
+        encode: { $0.model.architecture.spelling })
+    ] + spelledArchitecture + [
+      .integer(
+        "model.classes", \.model.classes, 2...1_000_000, unit: "classes",
+        otherNames: ["num_classes", "nclasses"], atResume: .fixed,
+        "Outputs of the classifier; every label must be below it."),
+      ConfigurationKey(
+        "model.strides", .integers(each: 1...2, count: 1...9),
+        default: "of the architecture (2 for the stem and for every stage)", atResume: .fixed,
+        "Strides of stage 0 and of the first block of each further stage: small images want fewer "
+          + "2s.",
+        decode: { (config, value) throws(ConfigurationError) in
+          let strides = try value.integers(1...2, 1...9)
+          let stages = 1 + config.model.architecture.depths.count
+          guard strides.count == stages else {
+            throw value.refusal(
+              "has \(strides.count) items, \(config.model.architecture.name) has \(stages) stages")
+          }
+          config.model.architecture.stemStride = strides[0]
+          config.model.architecture.strides = Array(strides.dropFirst())
+        },
+        encode: {
+          .array(
+            ([$0.model.architecture.stemStride] + $0.model.architecture.strides)
+              .map { .integer($0) })
+        }),
+    ]
+
+  /// The parts of a network that is spelled out. They encode as parts of `model.architecture`.
+  private static let spelledArchitecture: [ConfigurationKey] = [
+    part(
+      "stem", .integer(1...Architecture.largestWidth), default: "required", unit: "channels",
+      "Output channels of stage 0."
+    ) { (network, value) throws(ConfigurationError) in
+      network.stemWidth = try value.integer(1...Architecture.largestWidth)
+    },
+    part(
+      "depths", .integers(each: 1...Architecture.largestDepth, count: Architecture.stageCounts),
+      default: "required", unit: "blocks", "Blocks of each stage after the stem."
+    ) { (network, value) throws(ConfigurationError) in
+      network.depths = try value.integers(
+        1...Architecture.largestDepth, Architecture.stageCounts)
+    },
+    part(
+      "widths", .integers(each: 1...Architecture.largestWidth, count: Architecture.stageCounts),
+      default: "required", unit: "channels", "Output channels of each stage after the stem."
+    ) { (network, value) throws(ConfigurationError) in
+      network.widths = try value.integers(
+        1...Architecture.largestWidth, Architecture.stageCounts)
+    },
+    part(
+      "stem_stride", .integer(1...2), default: "2", "Stride of stage 0."
+    ) { (network, value) throws(ConfigurationError) in
+      network.stemStride = try value.integer(1...2)
+    },
+    part(
+      "strides", .integers(each: 1...2, count: Architecture.stageCounts), default: "all 2",
+      "Stride of the first block of each stage after the stem."
+    ) { (network, value) throws(ConfigurationError) in
+      network.strides = try value.integers(1...2, Architecture.stageCounts)
+    },
+    part(
+      "groups", .groups, default: "1",
+      "Groups of both convolutions. A number n means n groups on the layers 2, 4, 6, … up to 26 as "
+        + "in the paper (the stem is layer 0); a mapping names layers. Groups divide both channel "
+        + "counts of their block."
+    ) { (network, value) throws(ConfigurationError) in
+      network.groups = try Architecture.groups(value, layers: network.layerCount)
+    },
+    part(
+      "squeeze_excitation", .boolean, default: "false",
+      "Squeeze-and-excitation (reduction 16) in every block. Planned, not trained yet."
+    ) { (network, value) throws(ConfigurationError) in
+      network.squeezeExcitation = try value.boolean()
+    },
+  ]
+
+  private static func part(
+    _ word: String, _ form: ConfigurationForm, default: String, unit: String = "",
+    _ meaning: String,
+    decode:
+      @escaping @Sendable (inout Architecture, ConfigurationValue) throws(ConfigurationError)
+      -> Void
+  ) -> ConfigurationKey {
+    ConfigurationKey(
+      "model.architecture.\(word)", form, unit: unit, default: `default`, atResume: .fixed, meaning,
+      decode: { (config, value) throws(ConfigurationError) in
+        try decode(&config.model.architecture, value)
+      },
+      encode: { _ in .null })
+  }
+
+  static let data: [ConfigurationKey] = [
+    .choice(
+      "data.format", \.data.format, atResume: .fixed,
+      "`idx`: the files of MNIST and Fashion-MNIST, plain or gzipped; `synthetic`: made up, to "
+        + "measure and to try."),
+    .path(
+      "data.directory", \.data.directory, otherNames: ["root", "data_dir", "dataset"],
+      atResume: .free("the data's fingerprint decides, not its place"),
+      "Directory with the four files under their standard names (`train-images-idx3-ubyte`, …, "
+        + "with or without `.gz`)."),
+    file("data.train_images", \.data.trainImages, "Training images; overrides the standard name."),
+    file("data.train_labels", \.data.trainLabels, "Training labels; overrides the standard name."),
+    file("data.test_images", \.data.testImages, "Test images; overrides the standard name."),
+    file("data.test_labels", \.data.testLabels, "Test labels; overrides the standard name."),
+    .integer(
+      "data.resolution", \.data.resolution, 0...4096, unit: "pixels",
+      otherNames: ["image_size", "img_size", "input_size"], atResume: .fixed,
+      "Side of the square that the network sees; 0: the data's own size. Without named data a plan "
+        + "takes 224."),
+    ConfigurationKey(
+      "data.channels", .integer(1...1024), unit: "channels", default: "1; 3 where no data is named",
+      atResume: .fixed, "Channels of an image: 1 for IDX images.",
+      decode: { (config, value) throws(ConfigurationError) in
+        config.data.channels = try value.integer(1...1024)
+      },
+      encode: { .integer($0.data.channels) }),
+    .numbers(
+      "data.mean", \.data.mean, each: .from(-1000, through: 1000), count: 1...1024,
+      atResume: .fixed,
+      "Mean of each channel, of pixels scaled to 0…1; one number holds for all channels."),
+    .numbers(
+      "data.standard_deviation", \.data.standardDeviation, each: .above(0, through: 1000),
+      count: 1...1024, atResume: .fixed,
+      "Standard deviation of each channel, likewise."),
+    .integer(
+      "data.crop_padding", \.data.cropPadding, 0...256, unit: "pixels", atResume: .fixed,
+      "Zero padding around a training image from which a random crop of its size is taken; 0: off."
+    ),
+    .boolean(
+      "data.horizontal_flip", \.data.horizontalFlip, atResume: .fixed,
+      "Mirror training images with probability one half."),
+    .integer(
+      "data.prefetch", \.data.prefetch, 1...64, unit: "batches", otherNames: ["prefetch_factor"],
+      atResume: .free("changes time and memory only"),
+      "Batches that the loader keeps ready ahead of the step."),
+    .integer(
+      "data.train_limit", \.data.trainLimit, 0...1_000_000_000, unit: "images", atResume: .fixed,
+      "Use the first n training images only; 0: all. Size of synthetic training data."),
+    .integer(
+      "data.test_limit", \.data.testLimit, 0...1_000_000_000, unit: "images", atResume: .fixed,
+      "Use the first n test images only; 0: all. Size of synthetic test data."),
+  ]
+
+  private static func file(
+    _ path: String, _ field: Field<String>, _ meaning: String
+  ) -> ConfigurationKey {
+    .path(
+      path, field, atResume: .free("the data's fingerprint decides, not its place"), meaning)
+  }
+}

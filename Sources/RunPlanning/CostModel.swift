@@ -1,0 +1,157 @@
+/// What a network costs: multiply-accumulates of one image, and memory of one rank. All formulas of
+/// the plan stand here.
+package struct CostModel: Sendable {
+  package var blocks: [BlockShape]
+  package var classes: Int
+
+  package init(blocks: [BlockShape], classes: Int) {
+    self.blocks = blocks
+    self.classes = classes
+  }
+
+  private var featureWidth: Int { blocks.last?.outputChannels ?? 0 }
+
+  /// Multiply-accumulates of the classifier.
+  package var linearMACs: Int { classes * featureWidth }
+
+  /// Of one image forward through a block with its 3x3 and 1x1 branches; the identity has none.
+  package static func trainingMACs(_ block: BlockShape) -> Int {
+    block.macs(kernelArea: 9) + block.macs(kernelArea: 1) + block.squeezeMACs
+  }
+
+  /// Of one image forward through a fused block.
+  package static func deployMACs(_ block: BlockShape) -> Int {
+    block.macs(kernelArea: 9) + block.squeezeMACs
+  }
+
+  package var trainingMACs: Int {
+    blocks.reduce(linearMACs) { $0 + Self.trainingMACs($1) }
+  }
+
+  package var deployMACs: Int {
+    blocks.reduce(linearMACs) { $0 + Self.deployMACs($1) }
+  }
+
+  /// Multiplications of the deploy form as the paper's table 4 counts them: Winograd F(2x2,3x3)
+  /// takes 4/9 of a stride-1 3x3 layer, the classifier is left out.
+  package var winogradMultiplications: Int {
+    blocks.reduce(0) { sum, block in
+      let products = block.macs(kernelArea: 9)
+      return sum + (block.stride == 1 ? products / 9 * 4 : products)
+    }
+  }
+}
+
+/// Bytes of one rank, by what they are for.
+package struct MemoryEstimate: Sendable, Equatable {
+  package var parameters = 0
+  /// The rank's own gradients and the reduced ones.
+  package var gradients = 0
+  package var momentum = 0
+  /// Partial gradients of further shards, by the binary counter over shards.
+  package var shardScratch = 0
+  /// Tensors kept from the forward for the backward pass, for all images of the rank.
+  package var activations = 0
+  /// Gradients with respect to activations: that of a block's output and that of its input.
+  package var activationGradients = 0
+  /// Working memory of the convolutions, for all threads.
+  package var scratch = 0
+  /// Batches that the loader keeps ready, and the one in use.
+  package var loader = 0
+  /// Images that the data set holds in memory.
+  package var dataset = 0
+
+  /// Each item under the name that `plan` prints.
+  package var items: [(name: String, bytes: Int)] {
+    [
+      ("parameters", parameters), ("gradients", gradients), ("momentum", momentum),
+      ("shard_scratch", shardScratch), ("activations", activations),
+      ("activation_gradients", activationGradients), ("scratch", scratch), ("loader", loader),
+      ("dataset", dataset),
+    ]
+  }
+
+  package var total: Int { items.reduce(0) { $0 + $1.bytes } }
+}
+
+extension CostModel {
+  /// What decides a rank's memory beside the network.
+  package struct Load: Sendable {
+    /// Shards of the rank, and images of its largest one.
+    package var shards: Int
+    package var shardSize: Int
+    package var threads: Int
+    /// Batches that the loader keeps ready.
+    package var prefetch: Int
+    /// Bytes of the data set in memory.
+    package var datasetBytes: Int
+
+    package init(
+      shards: Int, shardSize: Int, threads: Int, prefetch: Int, datasetBytes: Int
+    ) {
+      self.shards = shards
+      self.shardSize = shardSize
+      self.threads = threads
+      self.prefetch = prefetch
+      self.datasetBytes = datasetBytes
+    }
+
+    var images: Int { shards * shardSize }
+  }
+
+  private static let floatBytes = 4
+
+  package func memory(layout: ArenaLayout, load: Load) -> MemoryEstimate {
+    let arena = layout.count * Self.floatBytes
+    let inputs = blocks.first.map { $0.inputPixels * $0.inputChannels } ?? 0
+    let outputs = blocks.map { $0.outputPixels * $0.outputChannels }
+    var memory = MemoryEstimate()
+    memory.parameters = arena
+    memory.gradients = 2 * arena
+    memory.momentum = arena
+    memory.shardScratch =
+      Self.counterSlots(shards: load.shards) * largestLayerWeights * Self.floatBytes
+    // Of each block the input (the output of the block before) and the outputs of its two
+    // convolutions.
+    let kept = inputs + 3 * outputs.reduce(0, +)
+    memory.activations = load.images * kept * Self.floatBytes
+    memory.activationGradients =
+      2 * load.images * max(inputs, outputs.max() ?? 0) * Self.floatBytes
+    memory.scratch = load.threads * largestScratch * Self.floatBytes
+    memory.loader = (load.prefetch + 1) * load.images * inputs * Self.floatBytes
+    memory.dataset = load.datasetBytes
+    return memory
+  }
+
+  /// Slots beside the gradient itself with which a binary counter adds up `shards` partials.
+  package static func counterSlots(shards: Int) -> Int {
+    shards <= 1 ? 1 : Int.bitWidth - (shards - 1).leadingZeroBitCount + 1
+  }
+
+  /// Elements of the largest weight tensor.
+  package var largestLayerWeights: Int {
+    blocks.map { $0.outputChannels * ($0.inputChannels / $0.groups) * 9 }
+      .reduce(classes * featureWidth, max)
+  }
+
+  /// Elements of the largest im2col matrix of one image.
+  private var largestScratch: Int {
+    blocks.map { $0.outputPixels * 9 * $0.inputChannels }.max() ?? 0
+  }
+
+  /// Whether every count of this network stays far inside `Int`; in floating point, so that the
+  /// question itself cannot overflow. Ask before any other.
+  package func isCountable(images: Int) -> Bool {
+    let limit = 9e15  // 2^53, also the largest whole number that JSON readers keep exact
+    var (work, activations) = (Double(classes) * Double(featureWidth), 0.0)
+    for block in blocks {
+      let outputs =
+        Double(block.outputHeight) * Double(block.outputWidth) * Double(block.outputChannels)
+      let inputs =
+        Double(block.inputHeight) * Double(block.inputWidth) * Double(block.inputChannels)
+      work += (outputs + 1) * Double(block.inputChannels) * 10
+      activations += (3 * outputs + 10 * inputs) * Double(images) * 8
+    }
+    return work < limit && activations < limit
+  }
+}

@@ -1,0 +1,83 @@
+/// What is known of the data when a run is planned.
+package struct DataSummary: Sendable, Equatable {
+  /// Images of the training and of the test set, limits applied.
+  package var trainCount: Int
+  package var testCount: Int
+  /// Classes that occur: the largest label plus one.
+  package var classes: Int
+  package var channels: Int
+  /// Pixels of an image as the data has it.
+  package var height: Int
+  package var width: Int
+  /// Digest of the data, for comparison at a resume.
+  package var fingerprint: String
+  /// Whether the numbers are assumed, because the data was not opened.
+  package var isAssumed: Bool
+
+  package init(
+    trainCount: Int, testCount: Int, classes: Int, channels: Int, height: Int, width: Int,
+    fingerprint: String, isAssumed: Bool = false
+  ) {
+    self.trainCount = trainCount
+    self.testCount = testCount
+    self.classes = classes
+    self.channels = channels
+    self.height = height
+    self.width = width
+    self.fingerprint = fingerprint
+    self.isAssumed = isAssumed
+  }
+
+  /// What a plan takes for granted without opening the data: the size of MNIST and Fashion-MNIST
+  /// for IDX files, of ImageNet where the configuration names no data.
+  package static func assumed(for config: RunConfig) -> DataSummary {
+    let data = config.data
+    let (train, test, side) =
+      switch (data.isNamed, data.format) {
+      case (false, _): (1_281_167, 50_000, 224)
+      case (true, .idx): (60_000, 10_000, 28)
+      case (true, .synthetic): (10_000, 1_000, 32)
+      }
+    func limited(_ count: Int, _ limit: Int) -> Int {
+      if limit == 0 { return count }
+      return data.format == .synthetic ? limit : min(count, limit)
+    }
+    let resolution = data.resolution == 0 ? side : data.resolution
+    return DataSummary(
+      trainCount: limited(train, data.trainLimit), testCount: limited(test, data.testLimit),
+      classes: config.model.classes, channels: data.channels, height: resolution,
+      width: resolution, fingerprint: "", isAssumed: true)
+  }
+}
+
+/// The machine that plans, for checks of memory and for the record.
+package struct MachineSummary: Sendable, Equatable {
+  /// Model name of the processor.
+  package var cpu: String
+  /// Memory of the machine; 0: unknown, and then nothing is refused for it.
+  package var physicalMemoryBytes: Int
+  package var cores: Int
+  /// Kernel that OpenBLAS runs, such as `SkylakeX`.
+  package var blasKernel: String
+  /// Variables of the environment that change OpenBLAS, such as `OPENBLAS_CORETYPE`.
+  package var blasEnvironment: [String: String]
+  package var mpiVersion: String
+  package var programVersion: String
+  /// Ranks of this run that share the machine's memory.
+  package var localRanks: Int
+
+  package init(
+    cpu: String, physicalMemoryBytes: Int, cores: Int, blasKernel: String,
+    blasEnvironment: [String: String], mpiVersion: String, programVersion: String,
+    localRanks: Int = 1
+  ) {
+    self.cpu = cpu
+    self.physicalMemoryBytes = physicalMemoryBytes
+    self.cores = cores
+    self.blasKernel = blasKernel
+    self.blasEnvironment = blasEnvironment
+    self.mpiVersion = mpiVersion
+    self.programVersion = programVersion
+    self.localRanks = localRanks
+  }
+}

@@ -1,0 +1,40 @@
+/// A key whose value may not change when a run is resumed, and both values as text.
+package struct ConfigurationDifference: Sendable, Equatable {
+  package var key: String
+  package var old: String
+  package var new: String
+}
+
+extension RunConfig {
+  /// The keys in which this configuration differs from that of the run to be resumed although they
+  /// may not; empty when the run may go on. Which keys those are, and why the others are free,
+  /// stands in docs/configuration.md.
+  package func differencesRefusedAtResume(from old: RunConfig) -> [ConfigurationDifference] {
+    ConfigurationKey.all.compactMap { key in
+      guard case .fixed = key.atResume else { return nil }
+      let (before, after) = (key.encode(old).plain, key.encode(self).plain)
+      return before == after
+        ? nil : ConfigurationDifference(key: key.path, old: before, new: after)
+    }
+  }
+
+  /// All keys with their values, in the shape of a configuration file.
+  var json: JSONText { Self.nested(ConfigurationKey.all.map { ($0.path, $0.encode(self)) }) }
+
+  /// Paths with dots turned into objects within objects; nulls are left out.
+  private static func nested(_ values: [(path: String, value: JSONText)]) -> JSONText {
+    var members: [(String, JSONText)] = []
+    var sections: [String: [(path: String, value: JSONText)]] = [:]
+    for (path, value) in values {
+      if case .null = value { continue }
+      guard let dot = path.firstIndex(of: ".") else {
+        members.append((path, value))
+        continue
+      }
+      let section = String(path[..<dot])
+      if sections[section] == nil { members.append((section, .null)) }
+      sections[section, default: []].append((String(path[path.index(after: dot)...]), value))
+    }
+    return .object(members.map { ($0.0, sections[$0.0].map(nested) ?? $0.1) })
+  }
+}

@@ -1,0 +1,116 @@
+extension RunPlan {
+  /// Answers every question of a run of `worldSize` ranks with `threads` threads each.
+  ///
+  /// Throws kind `.configuration` with the setting that mends it: more ranks than shards, groups
+  /// that do not divide, labels beyond the classes, BatchNorm over a single value, too little
+  /// memory.
+  package static func resolve(
+    config: RunConfig, worldSize: Int, threads: Int, data: DataSummary, machine: MachineSummary
+  ) throws(ConfigurationError) -> RunPlan {
+    let (height, width) =
+      config.data.resolution == 0
+      ? (data.height, data.width) : (config.data.resolution, config.data.resolution)
+    try checkWorld(config, worldSize: worldSize, threads: threads)
+    try checkData(config, data, height: height, width: width)
+
+    let architecture = config.model.architecture
+    if let flaw = architecture.flaw(inputChannels: data.channels) {
+      throw ConfigurationError(key: "model.architecture.\(flaw.part)", flaw.problem)
+    }
+    let blocks = architecture.blocks(
+      inputChannels: data.channels, height: height, width: width)
+    let cost = CostModel(blocks: blocks, classes: config.model.classes)
+    let training = config.training
+    guard cost.isCountable(images: training.globalBatch) else {
+      throw ConfigurationError(
+        key: "model.architecture",
+        "the network on \(training.globalBatch) images of \(height) x \(width) is beyond all bounds; "
+          + "choose smaller widths, resolution or global batch")
+    }
+    try checkStatistics(config, trainCount: data.trainCount, blocks: blocks)
+
+    let trainingTable = ParameterTable.training(blocks: blocks, classes: config.model.classes)
+    let layout = ArenaLayout(trainingTable)
+    let buckets = layout.buckets(bytes: config.communication.bucketBytes)
+    try checkBuckets(buckets)
+    let ranksShards = cut(training.shards, into: worldSize)
+    let shardSize = (training.globalBatch + training.shards - 1) / training.shards
+    let memory = cost.memory(
+      layout: layout,
+      load: CostModel.Load(
+        shards: ranksShards[0].count, shardSize: shardSize, threads: threads,
+        prefetch: config.data.prefetch, datasetBytes: datasetBytes(config, data)))
+    try checkMemory(memory, config: config, worldSize: worldSize, machine: machine)
+
+    let stepsPerEpoch = (data.trainCount + training.globalBatch - 1) / training.globalBatch
+    let scheduleSteps = training.epochs * stepsPerEpoch
+    return RunPlan(
+      config: config, data: data, machine: machine, worldSize: worldSize, threads: threads,
+      blocks: blocks, trainingTable: trainingTable,
+      deployTable: .deploy(blocks: blocks, classes: config.model.classes), layout: layout,
+      classes: config.model.classes, inputChannels: data.channels, height: height, width: width,
+      globalBatch: training.globalBatch, shards: training.shards, ranksShards: ranksShards,
+      maximumShardSize: shardSize, stepsPerEpoch: stepsPerEpoch, scheduleSteps: scheduleSteps,
+      totalSteps: training.maxSteps == 0 ? scheduleSteps : min(scheduleSteps, training.maxSteps),
+      bitInvariance: .of(ranks: worldSize, shards: training.shards), buckets: buckets,
+      messages: messages(
+        blocks: blocks, buckets: buckets, layout: layout, batchNorm: training.batchNorm),
+      macsTraining: cost.trainingMACs, macsDeploy: cost.deployMACs,
+      winogradMultiplications: cost.winogradMultiplications, memory: memory,
+      paths: Paths(runDirectory: config.output, name: config.name),
+      notes: notes(config: config, data: data, machine: machine))
+  }
+
+  /// `count` things in `parts` contiguous runs; the first ones get the remainder.
+  package static func cut(_ count: Int, into parts: Int) -> [Range<Int>] {
+    let (base, remainder) = (count / parts, count % parts)
+    var start = 0
+    return (0..<parts).map { part in
+      let run = start..<start + base + (part < remainder ? 1 : 0)
+      start = run.upperBound
+      return run
+    }
+  }
+
+  /// IDX files are held in memory as bytes by every rank.
+  private static func datasetBytes(_ config: RunConfig, _ data: DataSummary) -> Int {
+    guard config.data.isNamed, config.data.format == .idx else { return 0 }
+    return (data.trainCount + data.testCount) * data.channels * data.height * data.width
+  }
+
+  private static func messages(
+    blocks: [BlockShape], buckets: [Range<Int>], layout: ArenaLayout,
+    batchNorm: RunConfig.BatchNormMode
+  ) -> [Message] {
+    var messages: [Message] = []
+    if batchNorm == .sync {
+      // Sums and sums of squares of every branch, and the count.
+      messages += blocks.map {
+        Message(
+          purpose: .forwardStatistics, subject: $0.key,
+          count: 2 * $0.branchCount * $0.outputChannels + 1, elementType: .float64,
+          isBlocking: true)
+      }
+      // The sum of g, which the branches share, and that of g·ẑ for each branch.
+      messages += blocks.reversed().map {
+        Message(
+          purpose: .backwardStatistics, subject: $0.key,
+          count: (1 + $0.branchCount) * $0.outputChannels, elementType: .float64,
+          isBlocking: true)
+      }
+    }
+    // Local statistics leave the gradients of scales and shifts to be reduced like any other.
+    let reduced =
+      buckets + (batchNorm == .local ? [layout.weightCount..<layout.count] : [])
+    messages += reduced.enumerated().map { index, bucket in
+      Message(
+        purpose: .gradients, subject: String(index), count: bucket.count, elementType: .float32,
+        isBlocking: false)
+    }
+    // Loss, top-1, top-5, samples, the wish to stop, and whether something was not finite.
+    messages.append(
+      Message(
+        purpose: .stepSummary, subject: "", count: 6, elementType: .float64, isBlocking: true))
+    return messages
+  }
+}

@@ -1,0 +1,179 @@
+extension RunPlan {
+  /// The plan for people. `configuration` and `overrides` are what the command line named; they
+  /// come back in the mpirun command at the end.
+  package func text(configuration: String = "CONFIG", overrides: [String] = []) -> String {
+    var lines = [
+      "\(config.name): \(config.model.architecture.name), \(Quantity.grouped(classes)) classes, "
+        + "images of \(height) x \(width) x \(inputChannels)",
+      "",
+    ]
+    lines += stageLines + [""]
+    lines += Self.aligned(factRows, rightAligned: [])
+    lines += ["", "memory per rank"]
+    lines += Self.aligned(memoryRows, rightAligned: [1]).map { "  " + $0 }
+    lines += ["", "messages per step"]
+    lines += Self.aligned(messageRows, rightAligned: [1, 2]).map { "  " + $0 }
+    if !notes.isEmpty { lines += ["", "notes"] + notes.map { "  " + $0 } }
+    lines += [
+      "", "command", "  " + command(configuration: configuration, overrides: overrides),
+    ]
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// The mpirun command that trains this plan.
+  package func command(configuration: String = "CONFIG", overrides: [String] = []) -> String {
+    var words = ["mpirun", "--oversubscribe", "--bind-to", "none"]
+    // Waiting ranks would otherwise take the cores from those that compute.
+    if worldSize * threads > machine.cores { words += ["--mca", "mpi_yield_when_idle", "1"] }
+    words += ["-np", String(worldSize), "repvgg", "train", configuration]
+    words += ["--threads", String(threads)]
+    for override in overrides { words += ["--set", override] }
+    return words.map(Self.shellQuoted).joined(separator: " ")
+  }
+
+  private var stageLines: [String] {
+    var rows = [
+      [
+        "stage", "blocks", "output", "groups", "parameters", "deploy", "MACs", "deploy",
+      ]
+    ]
+    rows += stages.map { stage in
+      [
+        stage.name, String(stage.blocks),
+        "\(stage.channels) x \(stage.height) x \(stage.width)", stage.groups,
+        Quantity.grouped(stage.trainingParameters), Quantity.grouped(stage.deployParameters),
+        Quantity.macs(stage.trainingMACs), Quantity.macs(stage.deployMACs),
+      ]
+    }
+    rows.append([
+      "total", String(blocks.count), "", "",
+      Quantity.grouped(trainingTable.parameterCount), Quantity.grouped(deployTable.parameterCount),
+      Quantity.macs(macsTraining), Quantity.macs(macsDeploy),
+    ])
+    return Self.aligned(rows, rightAligned: [1, 2, 3, 4, 5, 6, 7])
+  }
+
+  private var factRows: [[String]] {
+    let last = data.trainCount % globalBatch
+    var rows = [
+      ["batch", batchText],
+      [
+        "data",
+        "\(Quantity.grouped(data.trainCount)) training and \(Quantity.grouped(data.testCount)) "
+          + "test images",
+      ],
+      [
+        "steps",
+        "\(Quantity.grouped(totalSteps)): \(Quantity.grouped(config.training.epochs)) epochs of "
+          + Quantity.grouped(stepsPerEpoch)
+          + (last == 0 ? "" : ", the last of an epoch with \(last) images")
+          + (totalSteps < scheduleSteps ? ", ended by training.max_steps" : ""),
+      ],
+      ["learning rate", scheduleText],
+      ["batch norm", batchNormText],
+    ]
+    switch bitInvariance {
+    case .expected:
+      rows.append([
+        "bit_invariant", "expected: the same weights for 1, 2, 4, … up to \(shards) ranks",
+      ])
+    case .no(let reason): rows.append(["bit_invariant", "no: \(reason)"])
+    }
+    rows += [
+      ["BLAS", machine.blasKernel.isEmpty ? "unknown" : machine.blasKernel],
+      ["output", paths.runDirectory],
+    ]
+    return rows
+  }
+
+  private var batchText: String {
+    let (small, large) = (globalBatch / shards, maximumShardSize)
+    var text = "\(globalBatch) images = \(shards) shards of \(small)"
+    if small != large {
+      text += " or \(large) (\(globalBatch) does not divide by \(shards): the first "
+      text += "\(globalBatch % shards) have one more)"
+    }
+    let counts = ranksShards.map(\.count)
+    text += "; \(worldSize) \(worldSize == 1 ? "rank" : "ranks")"
+    if Set(counts).count == 1 {
+      text += " of \(counts[0]) \(counts[0] == 1 ? "shard" : "shards")"
+    } else {
+      text += " of \(counts.map(String.init).joined(separator: " + ")) shards"
+    }
+    return text + ", \(threads) \(threads == 1 ? "thread" : "threads") each"
+  }
+
+  private var batchNormText: String {
+    switch config.training.batchNorm {
+    case .sync: "sync: statistics of the whole global batch"
+    case .local: "local: statistics of each shard"
+    }
+  }
+
+  /// The course of the learning rate in words.
+  var scheduleText: String {
+    let schedule = config.schedule
+    let (rate, end) = (
+      Quantity.plain(schedule.learningRate), Quantity.plain(schedule.finalLearningRate)
+    )
+    var text =
+      switch schedule.kind {
+      case .constant: "\(rate) throughout"
+      case .cosine: "cosine from \(rate) to \(end)"
+      case .poly: "from \(rate) to \(end) by (1 - progress)^\(Quantity.plain(schedule.power))"
+      case .step:
+        "\(rate), times \(Quantity.plain(schedule.gamma)) after epochs "
+          + schedule.milestones.map(Quantity.plain).joined(separator: ", ")
+      }
+    text += ", over \(Quantity.grouped(scheduleSteps)) steps"
+    if schedule.warmupEpochs > 0 {
+      text += ", of which linear warm-up from "
+      text += Quantity.plain(schedule.learningRate * schedule.warmupStart)
+      text += " over \(Quantity.plain(schedule.warmupEpochs)) epochs"
+    }
+    return text
+  }
+
+  private var memoryRows: [[String]] {
+    memory.items.filter { $0.bytes > 0 }.map {
+      [$0.name.split(separator: "_").joined(separator: " "), Quantity.bytes($0.bytes)]
+    } + [["total", Quantity.bytes(memory.total)]]
+  }
+
+  private var messageRows: [[String]] {
+    traffic.map {
+      [
+        $0.purpose.rawValue, String($0.messages), Quantity.bytes($0.bytes),
+        $0.elementType.rawValue, $0.isBlocking ? "blocking" : "overlapped",
+      ]
+    } + [["total", String(messages.count), Quantity.bytes(messages.reduce(0) { $0 + $1.bytes })]]
+  }
+
+  /// Columns two spaces apart, without spaces at the ends of lines.
+  private static func aligned(_ rows: [[String]], rightAligned: Set<Int>) -> [String] {
+    let columns = rows.map(\.count).max() ?? 0
+    let widths = (0..<columns).map { column in
+      rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+    }
+    return rows.map { row in
+      var line = row.enumerated().map { column, cell in
+        let padding = String(repeating: " ", count: widths[column] - cell.count)
+        return rightAligned.contains(column) ? padding + cell : cell + padding
+      }.joined(separator: "  ")
+      while line.last == " " { line.removeLast() }
+      return line
+    }
+  }
+
+  /// As a word that a POSIX shell reads back unchanged.
+  private static func shellQuoted(_ word: String) -> String {
+    let isPlain = word.allSatisfy { character in
+      character.isASCII
+        && (character.isLetter || character.isNumber || "-_./=,:+@%".contains(character))
+    }
+    if isPlain, !word.isEmpty { return word }
+    return "'"
+      + word.split(separator: "'", omittingEmptySubsequences: false)
+      .joined(separator: "'\\''") + "'"
+  }
+}

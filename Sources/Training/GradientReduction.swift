@@ -1,0 +1,114 @@
+import Collectives
+import Glibc
+import RunPlanning
+import Tensors
+
+/// Sums the gradient arena over ranks in buckets, which leave as soon as the backward pass has
+/// completed them.
+///
+/// Gradients are read from one arena and their sums written to another: reductions in place are slow
+/// in Open MPI (DESIGN: MPI rules). Every rank starts the same buckets in the same order.
+package final class GradientReduction {
+  /// Sums over all ranks, valid after `finish`; the network's own gradients with one rank.
+  package let reduced: Arena
+  package private(set) var statistics = Statistics()
+
+  /// What the reductions of one step cost.
+  package struct Statistics: Sendable, Equatable {
+    package var collectives = 0
+    package var bytes = 0
+    /// Seconds in which the step did nothing but wait for, or push, reductions.
+    package var exposedSeconds = 0.0
+  }
+
+  private let communicator: any Communicator
+  private let gradients: Arena
+  private let buckets: [Range<Int>]
+  private let layout: ArenaLayout
+  private let reducesNorms: Bool
+  private var started = 0
+  private var pending: [any PendingReduction] = []
+
+  /// `buckets`: slices of the weight region in backward order. With local BatchNorm the scales and
+  /// shifts are one more bucket at the end.
+  package init(
+    communicator: any Communicator, gradients: Arena, layout: ArenaLayout, buckets: [Range<Int>],
+    batchNorm: RunConfig.BatchNormMode
+  ) {
+    self.communicator = communicator
+    self.gradients = gradients
+    self.layout = layout
+    self.buckets = buckets
+    reducesNorms = batchNorm == .local
+    reduced = communicator.size == 1 ? gradients : Arena(count: gradients.count)
+  }
+
+  /// To be called at the start of a backward pass.
+  package func begin() {
+    started = 0
+    pending.removeAll(keepingCapacity: true)
+    statistics = Statistics()
+  }
+
+  /// Elements `0..<end` of the gradients are complete: starts the buckets in them, and makes progress
+  /// with those under way.
+  package func gradientsReady(_ end: Int) throws {
+    guard communicator.size > 1 else { return }
+    try timed {
+      while started < buckets.count && buckets[started].upperBound <= end {
+        try start(buckets[started])
+        started += 1
+      }
+      try poll()
+    }
+  }
+
+  /// After the backward pass: starts what is left and waits for all.
+  package func finish() throws {
+    guard communicator.size > 1 else { return }
+    try timed {
+      while started < buckets.count {
+        try start(buckets[started])
+        started += 1
+      }
+      let norms = layout.weightCount..<layout.count
+      if reducesNorms {
+        try start(norms)
+      } else {
+        // Already global: the same sums on every rank.
+        let source = gradients.base + norms.lowerBound
+        (reduced.base + norms.lowerBound).update(from: source, count: norms.count)
+      }
+      for reduction in pending { try reduction.wait() }
+      pending.removeAll(keepingCapacity: true)
+    }
+  }
+
+  private func start(_ range: Range<Int>) throws {
+    let source = UnsafeBufferPointer(start: gradients.base + range.lowerBound, count: range.count)
+    let target = UnsafeMutableBufferPointer(
+      start: reduced.base + range.lowerBound, count: range.count)
+    pending.append(try communicator.startSum(source, into: target))
+    statistics.collectives += 1
+    statistics.bytes += range.count * MemoryLayout<Float>.stride
+  }
+
+  private func poll() throws {
+    var remaining: [any PendingReduction] = []
+    for reduction in pending where try !reduction.poll() { remaining.append(reduction) }
+    pending = remaining
+  }
+
+  private func timed(_ body: () throws -> Void) rethrows {
+    let start = monotonicSeconds()
+    try body()
+    statistics.exposedSeconds += monotonicSeconds() - start
+  }
+}
+
+/// Seconds of the monotonic clock: nothing in training depends on the time of day.
+package func monotonicSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
