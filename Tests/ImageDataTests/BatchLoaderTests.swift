@@ -139,7 +139,7 @@ private struct Record: Equatable {
     let loader = try loader(dataset, depth: 2, epochs: 100)
     _ = try #require(try loader.next())
     // One batch in use and two ready: wait until they are, then see that no fourth one came.
-    while dataset.decoded.value.load(ordering: .relaxed) < 96 { sched_yield() }
+    while dataset.decoded.value.load(ordering: .relaxed) < 96 { usleep(500) }
     _ = try #require(try loader.next())
     loader.stop()
     #expect(dataset.decoded.value.load(ordering: .relaxed) <= 128)

@@ -1,0 +1,73 @@
+/// The commands of the program.
+enum CommandName: String, CaseIterable, Sendable {
+  case train, plan, evaluate, fuse, inspect, replay, bench, doctor, collect
+  case completion, help, version
+}
+
+/// What shells offer for a value that is not one of a list.
+enum ValueCompletion: Sendable {
+  case files, directories, nothing
+}
+
+/// One option of a command.
+struct OptionSpecification: Sendable {
+  enum Value: Sendable {
+    /// Takes no value.
+    case flag
+    /// Any text that is not empty.
+    case text(placeholder: String, ValueCompletion)
+    /// `KEY=VALUE`.
+    case assignment
+    case integer(placeholder: String, ClosedRange<Int>)
+    case choice(placeholder: String, [String])
+  }
+
+  /// With its dashes: `--output`.
+  let name: String
+  let value: Value
+  var isRepeatable = false
+  var isRequired = false
+  /// A line for people; says the default.
+  let help: String
+
+  var placeholder: String? {
+    switch value {
+    case .flag: nil
+    case .assignment: "KEY=VALUE"
+    case .text(let placeholder, _), .integer(let placeholder, _), .choice(let placeholder, _):
+      placeholder
+    }
+  }
+}
+
+/// The positional arguments of a command: all of one kind.
+struct PositionalSpecification: Sendable {
+  let placeholder: String
+  let help: String
+  /// How many there must be.
+  let count: ClosedRange<Int>
+  /// Allowed values; empty allows any.
+  var choices: [String] = []
+  var completion = ValueCompletion.files
+
+  static func one(
+    _ placeholder: String, _ help: String, choices: [String] = [],
+    completion: ValueCompletion = .files
+  ) -> PositionalSpecification {
+    PositionalSpecification(
+      placeholder: placeholder, help: help, count: 1...1, choices: choices, completion: completion)
+  }
+}
+
+/// One command: what it takes, and what help says of it.
+struct CommandSpecification: Sendable {
+  let name: CommandName
+  /// A line for the list of commands.
+  let summary: String
+  /// Whole lines below the usage, at most 80 columns.
+  var details: [String] = []
+  var positional: PositionalSpecification?
+  var options: [OptionSpecification] = []
+
+  func option(_ name: String) -> OptionSpecification? { options.first { $0.name == name } }
+}

@@ -1,0 +1,207 @@
+import Foundation
+import Testing
+import _TestSupport
+
+private let commands = [
+  "train", "plan", "evaluate", "fuse", "inspect", "replay", "bench", "doctor", "collect",
+  "completion", "help", "version",
+]
+
+/// A command line that must be refused, and what must be said about it.
+struct WrongUsage: Sendable, CustomTestStringConvertible {
+  var arguments: [String]
+  /// The one line on stderr behind `repvgg: `.
+  var says: String
+
+  var testDescription: String { arguments.joined(separator: " ") }
+
+  init(_ arguments: [String], _ says: String) { (self.arguments, self.says) = (arguments, says) }
+
+  static let all: [WrongUsage] = [
+    .init([], "no command given; see repvgg help"),
+    .init([""], "unknown command ''; see repvgg help"),
+    .init(["trian"], "unknown command 'trian', did you mean train?; see repvgg help"),
+    .init(["frobnicate"], "unknown command 'frobnicate'; see repvgg help"),
+    .init(["--verison"], "unknown option '--verison', did you mean --version?; see repvgg help"),
+    .init(["tra\nin\u{1B}"], "unknown command 'tra?in?', did you mean train?; see repvgg help"),
+    .init(["train"], "CONFIG is missing; see repvgg train --help"),
+    .init(["train", ""], "CONFIG is empty; see repvgg train --help"),
+    .init(["train", "a", "b"], "unexpected argument 'b'; see repvgg train --help"),
+    .init(["train", "--", "a", "--json"], "unexpected argument '--json'; see repvgg train --help"),
+    .init(
+      ["train", "a", "--treads", "3"],
+      "unknown option '--treads', did you mean --threads?; see repvgg train --help"),
+    .init(
+      ["train", "a", "--thr=3"],
+      "unknown option '--thr', did you mean --threads?; see repvgg train --help"),
+    .init(["train", "a", "-x"], "unknown option '-x'; see repvgg train --help"),
+    .init(["train", "a", "--json"], "unknown option '--json'; see repvgg train --help"),
+    .init(
+      ["train", "a", "--threads"],
+      "--threads needs a value: --threads N; see repvgg train --help"),
+    .init(
+      ["train", "a", "--output="],
+      "--output needs a value: --output DIR; see repvgg train --help"),
+    .init(
+      ["train", "a", "--output", "--quiet"],
+      "--output needs a value: --output DIR; see repvgg train --help"),
+    .init(
+      ["train", "a", "--threads", "0"],
+      "--threads '0' is not a whole number from 1 to 1024; see repvgg train --help"),
+    .init(
+      ["train", "a", "--threads=-1"],
+      "--threads '-1' is not a whole number from 1 to 1024; see repvgg train --help"),
+    .init(
+      ["train", "a", "--threads", "99999999999999999999"],
+      "--threads '99999999999999999999' is not a whole number from 1 to 1024; see repvgg train --help"
+    ),
+    .init(
+      ["train", "a", "--threads", "two"],
+      "--threads 'two' is not a whole number from 1 to 1024; see repvgg train --help"),
+    .init(
+      ["train", "a", "--threads", "1", "--threads", "2"],
+      "--threads is given twice; see repvgg train --help"),
+    .init(["train", "a", "--quiet=yes"], "--quiet takes no value; see repvgg train --help"),
+    .init(["train", "a", "--quiet", "--quiet"], "--quiet is given twice; see repvgg train --help"),
+    .init(
+      ["train", "a", "--progress", "plane"],
+      "--progress 'plane' is none of auto, live, plain, none, did you mean plain?; see repvgg train --help"
+    ),
+    .init(
+      ["train", "a", "--set", "training.epochs"],
+      "--set 'training.epochs' is not KEY=VALUE; see repvgg train --help"),
+    .init(["train", "a", "--set", "=3"], "--set '=3' is not KEY=VALUE; see repvgg train --help"),
+    .init(
+      ["evaluate", "m"], "--config CONFIG is missing; see repvgg evaluate --help"),
+    .init(
+      ["evaluate", "m", "--config", "c", "--split", "val"],
+      "--split 'val' is none of test, train; see repvgg evaluate --help"),
+    .init(["fuse", "m"], "--output FILE is missing; see repvgg fuse --help"),
+    .init(["inspect"], "FILE is missing; see repvgg inspect --help"),
+    .init(["doctor", "x"], "unexpected argument 'x'; see repvgg doctor --help"),
+    .init(["collect", "--output", "d"], "RUN is missing; see repvgg collect --help"),
+    .init(
+      ["bench", "stpe"],
+      "WHAT 'stpe' is none of step, collectives, did you mean step?; see repvgg bench --help"),
+    .init(
+      ["bench", "step", "--resolution", "5000"],
+      "--resolution '5000' is not a whole number from 1 to 4096; see repvgg bench --help"),
+    .init(
+      ["completion", "tcsh"],
+      "SHELL 'tcsh' is none of bash, zsh, fish; see repvgg completion --help"),
+    .init(["version", "--json"], "unknown option '--json'; see repvgg version --help"),
+  ]
+}
+
+@Suite(.timeLimit(.minutes(1))) struct CommandLineTests {
+  /// Under mpirun of the test itself the program would be another rank.
+  private let alone = ["OMPI_COMM_WORLD_RANK": ""]
+
+  @Test(arguments: WrongUsage.all) func wrongUsage(usage: WrongUsage) throws {
+    let result = try runProgram(usage.arguments, environment: alone)
+    #expect(result.status == 64)
+    #expect(result.stdout.isEmpty)
+    #expect(result.stderr == "repvgg: \(usage.says)\n")
+  }
+
+  /// The committed texts, renewed by REPVGG_UPDATE_SNAPSHOTS=1.
+  @Test(arguments: ["program"] + commands) func help(topic: String) throws {
+    let result = try runProgram(
+      topic == "program" ? ["help"] : [topic, "--help"], environment: alone)
+    #expect(result.status == 0)
+    #expect(result.stderr.isEmpty)
+    #expect(result.stdout.split(separator: "\n").allSatisfy { $0.count <= 80 })
+    let snapshot = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("Snapshots/help-\(topic).txt")
+    if ProcessInfo.processInfo.environment["REPVGG_UPDATE_SNAPSHOTS"] != nil {
+      try result.stdout.write(to: snapshot, atomically: true, encoding: .utf8)
+    }
+    #expect(try result.stdout == String(contentsOf: snapshot, encoding: .utf8))
+  }
+
+  @Test func waysToHelp() throws {
+    let program = try runProgram(["help"]).stdout
+    for arguments in [["--help"], ["-h"]] {
+      let result = try runProgram(arguments, environment: alone)
+      #expect(result.status == 0 && result.stdout == program)
+    }
+    let train = try runProgram(["help", "train"]).stdout
+    #expect(train.hasPrefix("Usage: repvgg train CONFIG "))
+    for arguments in [["train", "-h"], ["train", "a", "--threads=3", "--help", "--nonsense"]] {
+      #expect(try runProgram(arguments, environment: alone).stdout == train)
+    }
+    // Every command is in the list.
+    for command in commands { #expect(program.contains("\n  \(command) ")) }
+  }
+
+  @Test func version() throws {
+    for arguments in [["version"], ["--version"]] {
+      let result = try runProgram(arguments, environment: alone)
+      #expect(result.status == 0 && result.stderr.isEmpty)
+      #expect(result.stdout.wholeMatch(of: /repvgg \d+\.\d+\.\d+\n/) != nil)
+    }
+  }
+
+  @Test func onlyRankZeroSpeaks() throws {
+    for (arguments, status) in [(["help"], 0), (["nonsense"], 64)] {
+      let silent = try runProgram(arguments, environment: ["OMPI_COMM_WORLD_RANK": "3"])
+      #expect(silent.status == status && silent.stdout.isEmpty && silent.stderr.isEmpty)
+      let first = try runProgram(arguments, environment: ["OMPI_COMM_WORLD_RANK": "0"])
+      #expect(first.status == status && !(first.stdout + first.stderr).isEmpty)
+    }
+  }
+
+  /// The script in a real bash: what it offers for the last of some words.
+  private func completions(_ words: [String], in directory: String) throws -> Set<String> {
+    let script = try runProgram(["completion", "bash"], environment: alone).stdout
+    let call = """
+      COMP_WORDS=(repvgg \(words.map { "'\($0)'" }.joined(separator: " ")))
+      COMP_CWORD=\(words.count)
+      _repvgg
+      printf '%s\\n' "${COMPREPLY[@]}"
+      """
+    let result = try runExecutable(
+      "/bin/bash", ["--norc", "-c", script + call], directory: directory)
+    #expect(result.status == 0 && result.stderr.isEmpty, "\(result.stderr)")
+    return Set(result.stdout.split(separator: "\n").map(String.init))
+  }
+
+  @Test func bashCompletes() throws {
+    let directory = try ScratchDirectory()
+    try directory.write("", to: "two words.yaml")
+    try FileManager.default.createDirectory(
+      atPath: directory.path("runs"), withIntermediateDirectories: false)
+    func offers(_ words: String...) throws -> Set<String> {
+      try completions(words, in: directory.path)
+    }
+    #expect(try offers("") == Set(commands + ["--help", "--version"]))
+    #expect(try offers("e") == ["evaluate"])
+    #expect(try offers("train", "--pro") == ["--progress"])
+    #expect(try offers("train", "--progress", "") == ["auto", "live", "plain", "none"])
+    #expect(try offers("train", "t") == ["two words.yaml"])
+    #expect(try offers("train", "--output", "") == ["runs"])
+    #expect(try offers("train", "--threads", "").isEmpty)
+    #expect(try offers("bench", "") == ["step", "collectives"])
+    #expect(try offers("doctor", "").isEmpty)
+  }
+
+  @Test(arguments: ["zsh", "fish"]) func otherShellsKnowEveryOption(shell: String) throws {
+    let script = try runProgram(["completion", shell], environment: alone).stdout
+    for command in commands {
+      let help = try runProgram([command, "--help"], environment: alone).stdout
+      #expect(script.contains(command))
+      for option in help.matches(of: /\n  --([a-z-]+)/) {
+        #expect(script.contains(option.output.1), "\(command) --\(option.output.1)")
+      }
+    }
+  }
+
+  /// Every line of fish's script closes the quotes that it opens.
+  @Test func fishQuotesAreBalanced() throws {
+    let script = try runProgram(["completion", "fish"], environment: alone).stdout
+    for line in script.split(separator: "\n") {
+      let quotes = line.replacing("\\'", with: "").filter { $0 == "'" }
+      #expect(quotes.count.isMultiple(of: 2), "\(line)")
+    }
+  }
+}
