@@ -104,7 +104,7 @@ let package = Package(
       ["Orchestration", "Checkpoints", "Collectives", "RunPlanning", "Tensors"],
       excluding: ["Golden"]),
     // Run the built program as its users do.
-    tests("CommandTests", ["RunPlanning", "Tensors"], resources: [.copy("Snapshots")]),
+    tests("CommandTests", ["RunPlanning", "Tensors"], excluding: ["Snapshots"]),
     tests("TidyTests", []),
   ],
   swiftLanguageModes: [.v6]

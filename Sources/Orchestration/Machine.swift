@@ -1,0 +1,77 @@
+import Glibc
+import Kernels
+import RunPlanning
+
+/// The machine as this process finds it.
+package enum Machine {
+  package static let programVersion = "0.1.0"
+
+  /// `mpiVersion`: what the collectives' backend says of its library.
+  package static func summary(mpiVersion: String) -> MachineSummary {
+    MachineSummary(
+      cpu: processor, physicalMemoryBytes: physicalMemory, cores: cores,
+      blasKernel: BLAS.kernelName, blasEnvironment: blasEnvironment, mpiVersion: mpiVersion,
+      programVersion: programVersion,
+      localRanks: environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1)
+  }
+
+  /// Cores that this process may use.
+  package static var cores: Int {
+    var set = cpu_set_t()
+    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else {
+      return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    }
+    return withUnsafeBytes(of: &set) { bytes in
+      max(1, bytes.reduce(0) { $0 + $1.nonzeroBitCount })
+    }
+  }
+
+  package static var physicalMemory: Int {
+    sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+  }
+
+  /// Largest resident size of this process so far, in bytes.
+  package static var peakResidentBytes: Int {
+    var usage = rusage()
+    getrusage(RUSAGE_SELF, &usage)
+    return usage.ru_maxrss * 1024
+  }
+
+  /// Variables that override OpenBLAS's own choice of kernel or blocking.
+  package static var blasEnvironment: [String: String] {
+    var found: [String: String] = [:]
+    for name in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS"] {
+      found[name] = environment(name)
+    }
+    return found
+  }
+
+  /// Model name of the processor.
+  package static var processor: String {
+    field("model name") ?? "unknown processor"
+  }
+
+  /// Instruction-set flags of the processor.
+  package static var processorFlags: Set<String> {
+    Set((field("flags") ?? "").split(separator: " ").map(String.init))
+  }
+
+  package static func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+  }
+
+  /// The first line of /proc/cpuinfo with this name.
+  private static func field(_ name: String) -> String? {
+    guard let file = fopen("/proc/cpuinfo", "re") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 8192)
+    while fgets(&line, Int32(line.count), file) != nil {
+      let bytes = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+      let text = String(decoding: bytes, as: UTF8.self)
+      guard text.hasPrefix(name), let colon = text.firstIndex(of: ":") else { continue }
+      let value = text[text.index(after: colon)...]
+      return String(value.drop { $0 == " " }.prefix { $0 != "\n" })
+    }
+    return nil
+  }
+}

@@ -1,0 +1,130 @@
+import Checkpoints
+import Foundation
+import RepVGGModel
+import RunPlanning
+import Tensors
+import Training
+
+/// What a checkpoint holds beside weights and momentum: whatever makes the continued run end with
+/// the same bits, and what a resume is checked against.
+///
+/// Randomness needs no state: shuffling and augmentation are functions of seed, epoch and sample.
+package struct RunState: Sendable, Codable, Equatable {
+  package struct Best: Sendable, Codable, Equatable {
+    package var step: Int
+    package var top1: Double
+  }
+
+  package static let currentFormat = 1
+
+  package var format = RunState.currentFormat
+  /// Steps done.
+  package var step: Int
+  package var best: Best?
+  package var config: RunConfig
+  package var dataFingerprint: String
+  /// On which arithmetic and world the bits so far came about; a change is said, not refused.
+  package var cpu: String
+  package var blasKernel: String
+  package var mpiVersion: String
+  package var programVersion: String
+  package var worldSize: Int
+  package var threads: Int
+
+  package init(plan: RunPlan, step: Int, best: Best?) {
+    self.step = step
+    self.best = best
+    config = plan.config
+    dataFingerprint = plan.data.fingerprint
+    cpu = plan.machine.cpu
+    blasKernel = plan.machine.blasKernel
+    mpiVersion = plan.machine.mpiVersion
+    programVersion = plan.machine.programVersion
+    worldSize = plan.worldSize
+    threads = plan.threads
+  }
+}
+
+/// A checkpoint's three files, as values.
+package struct RunSnapshot {
+  package var state: RunState
+  /// Parameters, running statistics and batch counts under published names.
+  package var model: NamedTensors
+  /// The momentum buffer under the names of its parameters.
+  package var optimizer: NamedTensors
+
+  package init(state: RunState, network: TrainingNetwork, optimizer: SGD) {
+    self.state = state
+    model = network.tensors()
+    model.metadata["format"] = "pt"
+    self.optimizer = network.trainableTensors(of: optimizer.momentum)
+  }
+
+  package static let modelFile = "model.safetensors"
+  private static let optimizerFile = "optimizer.safetensors"
+  private static let stateFile = "state.json"
+
+  package func files() throws -> [(name: String, bytes: [UInt8])] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    return [
+      (Self.modelFile, model.safetensorsBytes()),
+      (Self.optimizerFile, optimizer.safetensorsBytes()),
+      (Self.stateFile, Array(try encoder.encode(state)) + [0x0A]),
+    ]
+  }
+
+  package init(reading checkpoint: Checkpoint) throws {
+    state = try Self.readState(of: checkpoint)
+    model = try NamedTensors(
+      safetensors: checkpoint.read(Self.modelFile), path: checkpoint.path(Self.modelFile))
+    optimizer = try NamedTensors(
+      safetensors: checkpoint.read(Self.optimizerFile), path: checkpoint.path(Self.optimizerFile))
+  }
+
+  private static func readState(of checkpoint: Checkpoint) throws -> RunState {
+    struct Format: Decodable { var format: Int }
+    let data = Data(try checkpoint.read(stateFile))
+    let path = checkpoint.path(stateFile)
+    guard let format = try? JSONDecoder().decode(Format.self, from: data).format else {
+      throw JobFailure(.badData, "\(path): no state of a run")
+    }
+    guard format == RunState.currentFormat else {
+      throw JobFailure(
+        .badData,
+        "\(path): format \(format), this program reads format \(RunState.currentFormat); resume "
+          + "with the version that wrote it")
+    }
+    do {
+      return try JSONDecoder().decode(RunState.self, from: data)
+    } catch {
+      throw JobFailure(.badData, "\(path): not a state of this program: \(error)")
+    }
+  }
+
+  /// Throws where the plan at hand must not continue this run; returns notes about what differs and
+  /// may.
+  package func check(against plan: RunPlan, path: String) throws -> [String] {
+    let differences = plan.config.differencesRefusedAtResume(from: state.config)
+    if let first = differences.first {
+      let others = differences.count > 1 ? " (and \(differences.count - 1) more)" : ""
+      throw JobFailure(
+        .configuration,
+        "\(path): \(first.key) was \(first.old) and is now \(first.new)\(others); set it back, or "
+          + "start anew with another output directory")
+    }
+    guard state.dataFingerprint == plan.data.fingerprint else {
+      throw JobFailure(
+        .badData,
+        "\(path): the data differ from those of the run (\(state.dataFingerprint), now "
+          + "\(plan.data.fingerprint)); bring them back, or start anew with another output directory")
+    }
+    return [
+      ("BLAS kernel", state.blasKernel, plan.machine.blasKernel),
+      ("CPU", state.cpu, plan.machine.cpu), ("MPI", state.mpiVersion, plan.machine.mpiVersion),
+      ("program", state.programVersion, plan.machine.programVersion),
+    ].filter { $0.1 != $0.2 }.map {
+      "\($0.0) was \($0.1) and is now \($0.2): the bits from here on may be others"
+    }
+  }
+}
