@@ -12,7 +12,9 @@ package enum AtomicFile {
     }
     let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     let directory = try DirectoryHandle(path: parent, .writing)
-    let temporary = ".\(name.prefix(100)).\(randomSuffix()).tmp"
+    // Cut, so that a name of any legal length leaves room for the suffix.
+    let stem = String(decoding: name.utf8.prefix(100), as: UTF8.self)
+    let temporary = ".\(stem).\(randomSuffix()).tmp"
     do throws(CheckpointError) {
       try directory.writeFile(temporary, bytes)
       try directory.rename(temporary, to: name)

@@ -55,6 +55,7 @@ struct DirectoryHandle: ~Copyable {
       try Self.write(bytes, header..<middle, to: output, path: file)
       Failpoint.pass("file.mid_data")
       try Self.write(bytes, middle..<bytes.count, to: output, path: file)
+      try Self.requireSize(bytes.count, of: output, path: file)
       Failpoint.pass("file.before_fsync")
       guard fsync(output) == 0 else { throw .system("fsync", path: file, .writing) }
       Failpoint.pass("file.after_fsync")
@@ -80,6 +81,18 @@ struct DirectoryHandle: ~Copyable {
         throw CheckpointError(.io, path: path, "write: the file takes no more bytes")
       }
       position += count
+    }
+  }
+
+  /// A device may take fewer bytes than it says: what the file holds is asked once more.
+  private static func requireSize(_ size: Int, of output: Int32, path: String)
+    throws(CheckpointError)
+  {
+    var status = stat()
+    guard fstat(output, &status) == 0 else { throw .system("fstat", path: path, .writing) }
+    guard Int(status.st_size) == size else {
+      throw CheckpointError(
+        .io, path: path, "write: \(status.st_size) of \(size) bytes reached the file")
     }
   }
 

@@ -60,6 +60,13 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.path).count == 1)
   }
 
+  @Test(arguments: [String(repeating: "n", count: 255), "a" + String(repeating: "é", count: 127)])
+  func theLongestNamesAreWritten(_ name: String) throws {
+    let fixture = try Fixture()
+    try AtomicFile.write(path: "\(fixture.path)/\(name)", bytes: [1])
+    #expect(try fixture.read("\(fixture.path)/\(name)") == [1])
+  }
+
   @Test func aLinkIsReplacedNotFollowed() throws {
     let fixture = try Fixture()
     try fixture.write(fixture.path + "/target", "mine")
