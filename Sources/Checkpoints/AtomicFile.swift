@@ -1,0 +1,27 @@
+/// Files that are there completely or not at all.
+package enum AtomicFile {
+  /// Writes `bytes` to `path`, replacing what was there in one step: to a temporary beside it,
+  /// then to the disk, then renamed. A symbolic link at `path` is replaced, not followed.
+  ///
+  /// - Throws: `.cannotCreate`, `.permission` or `.io`; then `path` is as it was before.
+  package static func write(path: String, bytes: [UInt8]) throws(CheckpointError) {
+    let slash = path.lastIndex(of: "/")
+    let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+    guard !name.isEmpty, name != ".", name != ".." else {
+      throw CheckpointError(.cannotCreate, path: path, "is not the name of a file")
+    }
+    let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    let directory = try DirectoryHandle(path: parent, .writing)
+    // Cut, so that a name of any legal length leaves room for the suffix.
+    let stem = String(decoding: name.utf8.prefix(100), as: UTF8.self)
+    let temporary = ".\(stem).\(randomSuffix()).tmp"
+    do throws(CheckpointError) {
+      try directory.writeFile(temporary, bytes)
+      try directory.rename(temporary, to: name)
+    } catch {
+      try? directory.removeFile(temporary)
+      throw error
+    }
+    try directory.synchronise()
+  }
+}
