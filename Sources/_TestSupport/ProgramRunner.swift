@@ -17,6 +17,8 @@ package struct ProgramResult: Sendable {
 
 package struct ProgramRunError: Error, CustomStringConvertible {
   package let description: String
+
+  package init(description: String) { self.description = description }
 }
 
 /// The path of a program that was built along with the running tests.

@@ -27,6 +27,12 @@ package final class RunningProgram {
     process.standardOutput = try output("stdout")
     process.standardError = try output("stderr")
     process.terminationHandler = { [ended] _ in ended.signal() }
+    // Threads of a pool block signals, and a program inherits what is blocked where it is started.
+    var none = sigset_t()
+    var before = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     try process.run()
   }
 
