@@ -183,6 +183,34 @@ extension ProgramTests.TrainingTests {
     #expect(try job.metrics(of: "one").filter { $0.event == "step" }.count == 30)
   }
 
+  @Test func runsAreCollected() throws {
+    let job = try TinyJob()
+    for name in ["one", "two"] {
+      #expect(try job.train(output: name, ["--set", "name=\(name)"]).status == 0)
+    }
+    // A collection may be renewed.
+    for _ in 1...2 {
+      let result = try job.run(["collect", "one", "two", "--output", "all"])
+      #expect(result.status == 0, "\(result.stderr)")
+      #expect(result.stdout.contains("deploy MACs"))
+    }
+    let table = try JSONSerialization.jsonObject(
+      with: Data(job.scratch.text(of: "all/table.json").utf8))
+    let rows = try #require(table as? [[String: Any]])
+    #expect(rows.map { $0["name"] as? String } == ["one", "two"])
+    #expect(
+      try rows.map { $0["weights_sha256"] as? String }
+        == ["one", "two"].map { try job.hash(of: $0) })
+    for name in ["one", "two"] {
+      let files = ["\(name)/artifacts", "all/\(name)"].map {
+        FileManager.default.contents(
+          atPath: job.scratch.path("\($0)/\(name)-deploy.safetensors"))
+      }
+      #expect(files[0] != nil && files[0] == files[1])
+    }
+    #expect(try job.scratch.text(of: "all/table.md").contains("| one | custom |"))
+  }
+
   private func object(_ result: ProgramResult) throws -> [String: Any] {
     #expect(result.status == 0, "\(result.stderr)")
     return try object(result.stdout)
