@@ -11,14 +11,16 @@ package final class RunLock {
 
   /// Takes the lock of the existing directory `run`.
   ///
+  /// - Parameter patience: seconds to wait for a job that holds it: ranks of a job that was killed
+  ///   may outlive mpirun by some, and the same command again must not fail by that.
   /// - Throws: `.permission` naming host and process where another job holds it, or where the file
   ///   may not be written; `.cannotCreate`, `.io`.
-  package init(run: String) throws(CheckpointError) {
+  package init(run: String, patience: Double = 0) throws(CheckpointError) {
     let path = "\(run)/.lock"
     let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw .system("open", path: path, .writing) }
     do throws(CheckpointError) {
-      isEnforced = try Self.lock(descriptor, path: path)
+      isEnforced = try Self.lock(descriptor, path: path, patience: patience)
       try Self.sign(descriptor, path: path)
     } catch {
       close(descriptor)
@@ -29,12 +31,21 @@ package final class RunLock {
 
   deinit { close(descriptor) }
 
-  private static func lock(_ descriptor: Int32, path: String) throws(CheckpointError) -> Bool {
+  private static func lock(
+    _ descriptor: Int32, path: String, patience: Double
+  ) throws(CheckpointError) -> Bool {
+    let pause = 0.05
+    var waited = 0.0
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
       switch errno {
       case EINTR: continue
       case ENOSYS, EOPNOTSUPP, ENOLCK: return false
       case EWOULDBLOCK:
+        if waited < patience {
+          usleep(UInt32(pause * 1e6))
+          waited += pause
+          continue
+        }
         throw CheckpointError(
           .permission, path: path,
           "the run is in use by \(holder(descriptor)); wait for it to end or choose another output")

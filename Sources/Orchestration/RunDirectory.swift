@@ -14,6 +14,9 @@ package final class RunDirectory {
     ".lock", "artifacts", "checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "plan.json",
   ]
 
+  /// Seconds. Ranks that outlived mpirun were gone within 4 of a kill, two cores and a load of 4.
+  private static let lockPatience = 5.0
+
   /// Makes the directory or takes up one of an earlier run, and locks it.
   ///
   /// Throws `.cannotCreate` where something else lies there: a directory that is not empty and holds
@@ -29,7 +32,7 @@ package final class RunDirectory {
         "\(path): not empty and not the directory of a run (no plan.json); choose another with "
           + "--output")
     }
-    lock = try RunLock(run: path)
+    lock = try RunLock(run: path, patience: Self.lockPatience)
     store = CheckpointStore(directory: plan.paths.checkpoints, keep: plan.config.checkpoint.keep)
     try store.prepare()
     try Self.makeDirectories(plan.paths.artifacts)

@@ -104,7 +104,8 @@ extension ProgramTests {
       try job.scratch.write(bytes, to: path)
     }
 
-    @Test func oneJobAtATime() throws {
+    /// A job that holds its directory until it is told to stop.
+    private func startEndlessJob() throws -> (job: TinyJob, program: RunningProgram) {
       let job = try TinyJob(
         TinyJob.standard.replacingOccurrences(of: "epochs: 3", with: "epochs: 100000"))
       let first = try job.start(output: "out")
@@ -113,6 +114,11 @@ extension ProgramTests {
       {
         usleep(2_000)
       }
+      return (job, first)
+    }
+
+    @Test func oneJobAtATime() throws {
+      let (job, first) = try startEndlessJob()
       let second = try job.train(output: "out")
       first.signal(SIGTERM)
       #expect(try first.wait().status == 75)
@@ -121,6 +127,17 @@ extension ProgramTests {
       #expect(second.complaints[0].contains("in use by process \(first.processID) on "))
       // The lock ends with its holder.
       #expect(try job.train(output: "out", ["--set", "training.max_steps=1"]).status == 0)
+    }
+
+    /// What a killed job left running lets go of the directory some time after mpirun's end.
+    @Test func aHolderThatIsEndingIsWaitedFor() throws {
+      let (job, first) = try startEndlessJob()
+      let second = try job.start(output: "out", ["--set", "training.max_steps=1"])
+      usleep(700_000)
+      first.signal(SIGTERM)
+      #expect(try first.wait().status == 75)
+      let result = try second.wait()
+      #expect(result.status == 0, "\(result.stderr)")
     }
   }
 }
