@@ -32,6 +32,11 @@ package enum Datasets {
     _ config: RunConfig
   ) throws(DataError) -> (train: any Dataset, test: any Dataset) {
     let data = config.data
+    guard data.isNamed else {
+      throw DataError(
+        .configuration,
+        "no data are named; set data.directory, or data.format=synthetic to try the program")
+    }
     guard data.channels == 1 else {
       throw DataError(
         .configuration,

@@ -16,6 +16,8 @@ package struct Collection {
     package var weightsSHA256: String
   }
 
+  private static let tableFile = "table.json"
+
   private let runs: [String]
   private let output: String
 
@@ -37,9 +39,12 @@ package struct Collection {
       }
     }
     try makeDirectory(output)
+    try requireOwnOrEmpty(output)
+    // First of all: it marks the directory as a collection.
+    try AtomicFile.write(
+      path: "\(output)/\(Self.tableFile)", bytes: Array((json(found) + "\n").utf8))
     for run in found { try copyArtifacts(of: run) }
     try AtomicFile.write(path: "\(output)/table.md", bytes: Array(markdown(found).utf8))
-    try AtomicFile.write(path: "\(output)/table.json", bytes: Array((json(found) + "\n").utf8))
     return text(found)
   }
 
@@ -110,6 +115,17 @@ package struct Collection {
       }
       let name = (file as NSString).lastPathComponent
       try AtomicFile.write(path: "\(output)/\(run.name)/\(name)", bytes: Array(data))
+    }
+  }
+
+  /// A collection may be renewed; anything else that lies there is not ours to write into.
+  private func requireOwnOrEmpty(_ path: String) throws {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    guard names.isEmpty || names.contains(Self.tableFile) else {
+      throw JobFailure(
+        .cannotCreate,
+        "\(path): not empty and not a collection of runs (no \(Self.tableFile)); choose another "
+          + "--output")
     }
   }
 

@@ -23,6 +23,11 @@ package enum StopAgreement {
       StopAgreement.requested.store(true, ordering: .relaxed)
       if StopAgreement.interrupts.add(1, ordering: .relaxed).newValue > 1 { _exit(130) }
     }
+    // A launcher that starts the program from a thread which blocks signals hands that down.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for number in [SIGUSR1, SIGTERM, SIGINT] { sigaddset(&signals, number) }
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 
   /// Whether this rank has been asked to stop.

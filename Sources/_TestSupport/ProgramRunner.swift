@@ -8,10 +8,17 @@ package struct ProgramResult: Sendable {
   package let stderr: String
   /// Whether it had to be ended because its time was over.
   package let timedOut: Bool
+
+  /// The lines on stderr that are the program's own; mpirun adds a banner around them.
+  package var complaints: [String] {
+    stderr.split(whereSeparator: \.isNewline).map(String.init).filter { $0.hasPrefix("repvgg:") }
+  }
 }
 
 package struct ProgramRunError: Error, CustomStringConvertible {
   package let description: String
+
+  package init(description: String) { self.description = description }
 }
 
 /// The path of a program that was built along with the running tests.
@@ -51,36 +58,7 @@ package func runExecutable(
   _ executable: String, _ arguments: [String], environment: [String: String] = [:],
   directory: String? = nil, timeout: Double = 60
 ) throws -> ProgramResult {
-  // Files instead of pipes: nothing blocks however much is said, and a grandchild that lives on
-  // does not hold the reading up.
-  let scratch = try ScratchDirectory()
-  let outputs = try ["stdout", "stderr"].map { name in
-    try scratch.write("", to: name)
-    return try FileHandle(forWritingTo: URL(fileURLWithPath: scratch.path(name)))
-  }
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: executable)
-  process.arguments = arguments
-  process.environment = ProcessInfo.processInfo.environment
-    .merging(environment) { $1 }.filter { !$0.value.isEmpty }
-  if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
-  process.standardInput = FileHandle.nullDevice
-  (process.standardOutput, process.standardError) = (outputs[0], outputs[1])
-
-  let ended = DispatchSemaphore(value: 0)
-  process.terminationHandler = { _ in ended.signal() }
-  try process.run()
-  let timedOut = ended.wait(timeout: .now() + timeout) == .timedOut
-  if timedOut {
-    kill(process.processIdentifier, SIGTERM)
-    if ended.wait(timeout: .now() + 5) == .timedOut {
-      kill(process.processIdentifier, SIGKILL)
-      ended.wait()
-    }
-  }
-  let status = Int(process.terminationStatus)
-  return ProgramResult(
-    status: process.terminationReason == .uncaughtSignal ? 128 + status : status,
-    stdout: try scratch.text(of: "stdout"), stderr: try scratch.text(of: "stderr"),
-    timedOut: timedOut)
+  try RunningProgram(
+    executable, arguments, environment: environment, directory: directory
+  ).wait(timeout: timeout)
 }

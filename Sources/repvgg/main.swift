@@ -43,6 +43,9 @@ func run(_ invocation: Invocation) -> Int32 {
 do {
   exit(run(try CommandLineParser.parse(Array(CommandLine.arguments.dropFirst()))))
 } catch {
-  if Speaker.isSpeaker { Speaker.complain(error.message) }
+  // The others end quietly: mpirun kills a job at the first code that is not 0, and would kill rank
+  // 0 before it has spoken.
+  guard Speaker.isSpeaker else { exit(ExitCode.done.rawValue) }
+  Speaker.complain(error.message)
   exit(ExitCode.usage.rawValue)
 }

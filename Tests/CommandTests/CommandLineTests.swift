@@ -145,7 +145,8 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
   @Test func onlyRankZeroSpeaks() throws {
     for (arguments, status) in [(["help"], 0), (["nonsense"], 64)] {
       let silent = try runProgram(arguments, environment: ["OMPI_COMM_WORLD_RANK": "3"])
-      #expect(silent.status == status && silent.stdout.isEmpty && silent.stderr.isEmpty)
+      // mpirun would kill rank 0 at another rank's code before it has spoken.
+      #expect(silent.status == 0 && silent.stdout.isEmpty && silent.stderr.isEmpty)
       let first = try runProgram(arguments, environment: ["OMPI_COMM_WORLD_RANK": "0"])
       #expect(first.status == status && !(first.stdout + first.stderr).isEmpty)
     }

@@ -8,6 +8,10 @@ enum EvaluateCommand {
   static func run(_ invocation: Invocation) -> Int32 {
     Backend.run { backend in
       let model = invocation.positionals[0]
+      try Agreement.all(backend.communicator) {
+        try OutputFile.require(
+          invocation.text("--logits") ?? "", isNot: model, option: "--logits")
+      }
       let evaluation = ModelEvaluation(
         model: model, configuration: invocation.text("--config") ?? "",
         overrides: invocation.texts("--set"), split: invocation.text("--split") ?? "test",

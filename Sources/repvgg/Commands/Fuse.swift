@@ -8,6 +8,9 @@ import RunPlanning
 enum FuseCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
     let source = invocation.positionals[0]
+    for option in ["--output", "--certificate"] {
+      try OutputFile.require(invocation.text(option) ?? "", isNot: source, option: option)
+    }
     let file = try ModelFile.read(path: source)
     let training = try file.require(.training, source: source)
     var deploy = try Fuse.deployTensors(from: training)

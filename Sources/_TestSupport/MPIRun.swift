@@ -1,0 +1,95 @@
+import Foundation
+
+/// Programs built along with the tests, under mpirun, with what several ranks on few cores, in
+/// containers and as root need.
+package enum MPIRun {
+  /// Path of mpirun; nil where none is installed.
+  package static let executable: String? = {
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+    return (path.split(separator: ":").map(String.init) + ["/usr/bin"])
+      .map { "\($0)/mpirun" }.first(where: FileManager.default.isExecutableFile(atPath:))
+  }()
+
+  package static let isAvailable = executable != nil
+
+  /// Why a suite is skipped where it is not.
+  package static let skipReason = "mpirun is not installed (Debian: openmpi-bin)"
+
+  /// Runs `program` on `ranks` ranks to its end.
+  package static func run(
+    ranks: Int, program: String = "repvgg", _ arguments: [String],
+    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 60
+  ) throws -> ProgramResult {
+    try MPIJob(
+      ranks: ranks, program: program, arguments, environment: environment, directory: directory
+    ).wait(timeout: timeout)
+  }
+}
+
+/// A program under mpirun that has not been waited for yet. Belongs to one thread.
+///
+/// Several mpiruns that start at once on one node hang now and then, so a job has the node to
+/// itself, among all that use this type, until nothing of it runs any more.
+package final class MPIJob {
+  /// mpirun itself.
+  package let launcher: RunningProgram
+  private let program: String
+  private let scratch: ScratchDirectory
+  private let turn: Turn
+
+  package init(
+    ranks: Int, program: String = "repvgg", _ arguments: [String],
+    environment: [String: String] = [:], directory: String? = nil
+  ) throws {
+    guard let executable = MPIRun.executable else {
+      throw ProgramRunError(description: MPIRun.skipReason)
+    }
+    let path = try builtProgram(program)
+    self.program = program
+    turn = try Turn(besides: path)
+    scratch = try ScratchDirectory()
+    let settings = [
+      "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+      "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+      // Segments of killed ranks go with the directory.
+      "OMPI_MCA_btl_vader_backing_directory": scratch.path, "TMPDIR": scratch.path,
+      "MPIEXEC_TIMEOUT": "60",
+    ]
+    launcher = try RunningProgram(
+      executable,
+      ["--oversubscribe", "--bind-to", "none", "-np", "\(ranks)", path] + arguments,
+      environment: settings.merging(environment) { $1 }, directory: directory)
+  }
+
+  /// Process numbers of the ranks that run now, lowest first; empty before they are started.
+  package var ranks: [Int32] { launcher.children(named: program) }
+
+  /// Waits for mpirun's end; call it once.
+  package func wait(timeout: Double = 60) throws -> ProgramResult {
+    try launcher.wait(timeout: timeout)
+  }
+
+  /// Whether all of `processes` are gone within so many seconds: ranks may outlive mpirun.
+  package static func areGone(_ processes: [Int32], within seconds: Double) -> Bool {
+    for _ in 0..<Int(seconds * 100) {
+      if processes.allSatisfy({ kill($0, 0) != 0 }) { return true }
+      usleep(10_000)
+    }
+    return false
+  }
+}
+
+/// The right to run mpirun: one holder among the threads of all test processes of a build.
+private final class Turn {
+  private let descriptor: Int32
+
+  init(besides program: String) throws {
+    descriptor = open("\(program)-mpirun.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+      throw ProgramRunError(description: "\(program)-mpirun.lock: cannot be opened")
+    }
+    while flock(descriptor, LOCK_EX) != 0 && errno == EINTR {}
+  }
+
+  deinit { close(descriptor) }
+}

@@ -1,0 +1,83 @@
+import Foundation
+
+/// A program that has been started and has not been waited for yet. Belongs to one thread.
+///
+/// What it says goes to files: nothing blocks however much it is, and a grandchild that lives on
+/// does not hold the reading up.
+package final class RunningProgram {
+  private let process = Process()
+  private let ended = DispatchSemaphore(value: 0)
+  private let scratch: ScratchDirectory
+
+  /// Starts `executable`, a path; stdin is empty.
+  ///
+  /// - Parameter environment: changes to this process's environment; an empty value removes the
+  ///   variable.
+  package init(
+    _ executable: String, _ arguments: [String], environment: [String: String] = [:],
+    directory: String? = nil
+  ) throws {
+    scratch = try ScratchDirectory()
+    process.executableURL = URL(fileURLWithPath: executable)
+    process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment
+      .merging(environment) { $1 }.filter { !$0.value.isEmpty }
+    if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try output("stdout")
+    process.standardError = try output("stderr")
+    process.terminationHandler = { [ended] _ in ended.signal() }
+    // Threads of a pool block signals, and a program inherits what is blocked where it is started.
+    var none = sigset_t()
+    var before = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    try process.run()
+  }
+
+  private func output(_ name: String) throws -> FileHandle {
+    try FileHandle(forWritingTo: URL(fileURLWithPath: try scratch.write("", to: name)))
+  }
+
+  package var processID: Int32 { process.processIdentifier }
+  package var isRunning: Bool { process.isRunning }
+
+  /// Sends a signal, unless the program has ended.
+  package func signal(_ number: Int32) {
+    if process.isRunning { kill(process.processIdentifier, number) }
+  }
+
+  /// Processes named `name` that this program has started, in the order of their numbers.
+  package func children(named name: String) -> [Int32] {
+    let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return processes.compactMap { Int32($0) }.sorted().filter { child in
+      // `123 (name) state parent …`; a name may hold anything, so its end is the last bracket.
+      guard let line = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8),
+        let open = line.firstIndex(of: "("), let close = line.lastIndex(of: ")"),
+        line[line.index(after: open)..<close] == name
+      else { return false }
+      let fields = line[line.index(after: close)...].split(separator: " ")
+      return fields.count > 1 && fields[0] != "Z" && Int32(fields[1]) == processID
+    }
+  }
+
+  /// Waits for the end; call it once.
+  ///
+  /// - Parameter timeout: seconds after which it is sent SIGTERM, and five seconds later SIGKILL.
+  package func wait(timeout: Double = 60) throws -> ProgramResult {
+    let timedOut = ended.wait(timeout: .now() + timeout) == .timedOut
+    if timedOut {
+      signal(SIGTERM)
+      if ended.wait(timeout: .now() + 5) == .timedOut {
+        signal(SIGKILL)
+        ended.wait()
+      }
+    }
+    let status = Int(process.terminationStatus)
+    return ProgramResult(
+      status: process.terminationReason == .uncaughtSignal ? 128 + status : status,
+      stdout: try scratch.text(of: "stdout"), stderr: try scratch.text(of: "stderr"),
+      timedOut: timedOut)
+  }
+}

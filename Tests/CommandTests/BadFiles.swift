@@ -1,0 +1,212 @@
+import Foundation
+import Tensors
+import _TestSupport
+
+// Weights, golden states and places for output that must be refused.
+
+extension BadInput {
+  /// A safetensors file: the length of its header, the header, and so many zero bytes.
+  private static func safetensors(_ header: String, bytes: Int = 0, length: UInt64? = nil)
+    -> [UInt8]
+  {
+    let length = length ?? UInt64(header.utf8.count)
+    return (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + Array(header.utf8)
+      + [UInt8](repeating: 0, count: bytes)
+  }
+
+  private static func tensor(_ type: String, _ shape: String, _ offsets: String) -> String {
+    "{\"x\":{\"dtype\":\"\(type)\",\"shape\":\(shape),\"data_offsets\":\(offsets)}}"
+  }
+
+  private static let damages: [(name: String, bytes: [UInt8], says: String)] = [
+    ("empty file", [], "too short"),
+    ("header of 2^63 bytes", safetensors("{}", length: 1 << 63), "header length"),
+    ("header beyond the file", safetensors("{}", length: 2_000), "beyond the file"),
+    ("no JSON", safetensors("[1, 2]  "), "does not begin with '{'"),
+    (
+      "overflowing shape", safetensors(tensor("F32", "[4294967296,4294967296]", "[0,0]")),
+      "overflow"
+    ),
+    ("negative size", safetensors(tensor("F32", "[-1]", "[0,4]"), bytes: 4), "whole number"),
+    ("unknown type", safetensors(tensor("F31", "[1]", "[0,4]"), bytes: 4), "F31"),
+    ("truncated", safetensors(tensor("F32", "[4]", "[0,16]"), bytes: 9), "truncated"),
+    ("surplus", safetensors(tensor("F32", "[1]", "[0,4]"), bytes: 12), "belong to none"),
+    ("a text", Array("model:\n  classes: 10\n".utf8), "header"),
+  ]
+
+  private static func command(_ name: String, on file: String) -> [String] {
+    switch name {
+    case "evaluate": ["evaluate", file, "--config", TinyJob.configuration]
+    case "fuse": ["fuse", file, "--output", "fused.safetensors"]
+    default: [name, file]
+    }
+  }
+
+  private static let readers = ["inspect", "evaluate", "fuse", "replay"]
+
+  static let damagedWeights: [BadInput] = damages.flatMap { damage in
+    readers.map { reader in
+      BadInput("\(reader): \(damage.name)", 65, ["bad.safetensors: ", damage.says]) { site in
+        command(reader, on: try site.write(damage.bytes, to: "bad.safetensors"))
+      }
+    }
+  }
+
+  static let missingWeights: [BadInput] = readers.flatMap { reader in
+    [
+      BadInput("\(reader): missing", 66, ["nowhere.safetensors: ", "No such file"]) { _ in
+        command(reader, on: "nowhere.safetensors")
+      },
+      BadInput("\(reader): directory", 65, ["data: not a regular file"]) { _ in
+        command(reader, on: "data")
+      },
+    ]
+  }
+
+  /// Weights of the shared run with a change, in the site.
+  private static func spoilt(
+    _ site: BadInputSite, _ change: (inout NamedTensors) -> Void
+  ) throws -> String {
+    var tensors = try NamedTensors.readSafetensors(path: site.trained.training)
+    change(&tensors)
+    return try site.write(tensors.safetensorsBytes(), to: "spoilt.safetensors")
+  }
+
+  private static let golden = ProgramTests.ReplayTests.goldenStates[0]
+
+  static let wrongKinds: [BadInput] = [
+    BadInput("fuse of deploy weights", 65, ["deploy weights", "needs training"]) {
+      command("fuse", on: $0.trained.deploy)
+    },
+    BadInput("fuse of a golden state", 65, [golden, "no RepVGG weights"]) { _ in
+      command("fuse", on: golden)
+    },
+    BadInput("evaluate a golden state", 65, [golden, "no RepVGG weights"]) { _ in
+      command("evaluate", on: golden)
+    },
+    BadInput("replay of weights", 65, ["no golden state", "recipe"]) {
+      command("replay", on: $0.trained.training)
+    },
+    BadInput("evaluate with more classes", 65, ["linear.weight", "[10, 16]", "[12, 16]"]) {
+      command("evaluate", on: $0.trained.training) + ["--set", "model.classes=12"]
+    },
+    BadInput("evaluate with more blocks", 65, ["stage2.2"]) {
+      command("evaluate", on: $0.trained.deploy)
+        + ["--set", "model.architecture={stem: 8, depths: [1, 3], widths: [8, 16]}"]
+    },
+    BadInput("evaluate with fewer blocks", 65, ["stage2.1"]) {
+      command("evaluate", on: $0.trained.deploy)
+        + ["--set", "model.architecture={stem: 8, depths: [1, 1], widths: [8, 16]}"]
+    },
+    BadInput("fuse without a statistic", 65, ["stage1.0.rbr_dense.bn.running_var"]) { site in
+      command("fuse", on: try spoilt(site) { $0["stage1.0.rbr_dense.bn.running_var"] = nil })
+    },
+    BadInput("evaluate without a kernel", 65, ["stage1.0.rbr_1x1.conv.weight"]) { site in
+      command("evaluate", on: try spoilt(site) { $0["stage1.0.rbr_1x1.conv.weight"] = nil })
+    },
+    BadInput("fuse of a wrong shape", 65, ["stage1.0.rbr_dense.conv.weight"]) { site in
+      command(
+        "fuse",
+        on: try spoilt(site) {
+          $0["stage1.0.rbr_dense.conv.weight"] = Tensor(shape: [2, 2], [1, 2, 3, 4])
+        })
+    },
+    BadInput("golden state with another recipe", 65, ["recipe"]) { site in
+      command("replay", on: try spoilt(site) { $0.metadata["recipe"] = "{\"depths\": [1]}" })
+    },
+    BadInput("golden state without its input", 65, ["step0.input"]) { site in
+      var tensors = try NamedTensors.readSafetensors(path: golden)
+      tensors["step0.input"] = nil
+      return command(
+        "replay", on: try site.write(tensors.safetensorsBytes(), to: "spoilt.safetensors"))
+    },
+    BadInput("golden state of huge sizes", 65, ["recipe"]) { site in
+      var tensors = try NamedTensors.readSafetensors(path: golden)
+      tensors.metadata["recipe"] = tensors.metadata["recipe"]?
+        .replacingOccurrences(of: "\"stem\": ", with: "\"stem\": 99999999999")
+      return command(
+        "replay", on: try site.write(tensors.safetensorsBytes(), to: "spoilt.safetensors"))
+    },
+    BadInput("evaluate without data", 78, ["data.directory"]) { site in
+      try site.write("model: {classes: 10}\n", to: "empty.yaml")
+      return ["evaluate", site.trained.deploy, "--config", "empty.yaml"]
+    },
+    BadInput("resume from a foreign directory", 66, ["data"]) { _ in train + ["--resume", "data"] },
+  ]
+
+  static let places: [BadInput] = [
+    BadInput("output is a file", 73, ["out: ", "Not a directory", "--output"]) { site in
+      try site.write("mine", to: "out")
+      return train
+    },
+    BadInput("output lies below a file", 73, ["file", "Not a directory"]) { site in
+      try site.write("mine", to: "file")
+      return ["train", TinyJob.configuration, "--output", "file/out"]
+    },
+    BadInput("output is a foreign directory", 73, ["out: not empty", "--output"]) { site in
+      try site.makeDirectory("out/checkpoints")
+      try site.write("mine", to: "out/thesis.tex")
+      return train
+    },
+    BadInput("output is a dangling link", 73, ["out: "]) { site in
+      try FileManager.default.createSymbolicLink(
+        atPath: site.job.scratch.path("out"), withDestinationPath: "nowhere/else")
+      return train
+    },
+    BadInput("checkpoints are a file", 73, ["out/checkpoints: "]) { site in
+      try site.makeDirectory("out")
+      try site.write("mine", to: "out/checkpoints")
+      return train
+    },
+    BadInput("metrics are a directory", 73, ["out/metrics.jsonl"]) { site in
+      try site.makeDirectory("out/metrics.jsonl/kept")
+      return train
+    },
+    BadInput("fuse into a missing directory", 73, ["nowhere", "create the directory"]) { site in
+      ["fuse", site.trained.training, "--output", "nowhere/x.safetensors"]
+    },
+    BadInput("fuse onto a directory", 73, ["data"]) { site in
+      ["fuse", site.trained.training, "--output", "data"]
+    },
+    BadInput("fuse onto its own input", 73, ["own.safetensors", "another --output"]) { site in
+      try FileManager.default.copyItem(
+        atPath: site.trained.training, toPath: site.job.scratch.path("own.safetensors"))
+      return ["fuse", "own.safetensors", "--output", "./own.safetensors"]
+    },
+    BadInput("logits onto the model", 73, ["own.safetensors", "another --logits"]) { site in
+      try FileManager.default.copyItem(
+        atPath: site.trained.training, toPath: site.job.scratch.path("own.safetensors"))
+      return command("evaluate", on: "own.safetensors") + ["--logits", "own.safetensors"]
+    },
+    BadInput("logits into a missing directory", 73, ["nowhere"]) { site in
+      command("evaluate", on: site.trained.deploy) + ["--logits", "nowhere/x.safetensors"]
+    },
+    BadInput("collect nothing", 66, ["nowhere", "finished runs"]) { _ in
+      ["collect", "nowhere", "--output", "all"]
+    },
+    BadInput("collect what is no run", 66, ["data", "finished runs"]) { _ in
+      ["collect", "data", "--output", "all"]
+    },
+    BadInput("collect an unfinished run", 65, ["cut: ", "not finished"]) { site in
+      try FileManager.default.copyItem(
+        atPath: site.trained.directory, toPath: site.job.scratch.path("cut"))
+      try site.change("cut/metrics.jsonl") { bytes in
+        let end = Array("{\"event\":\"end\"".utf8)
+        let line = bytes.split(separator: 0x0A).first { $0.starts(with: end) }
+        bytes.removeSubrange((line?.startIndex ?? 0)...)
+      }
+      return ["collect", "cut", "--output", "all"]
+    },
+    BadInput("collect a run twice", 65, ["same name", "--set name="]) { site in
+      ["collect", site.trained.directory, site.trained.directory, "--output", "all"]
+    },
+    BadInput("collect onto a file", 73, ["tiny.yaml", "another --output"]) { site in
+      ["collect", site.trained.directory, "--output", TinyJob.configuration]
+    },
+    BadInput("collect into a foreign directory", 73, ["mine: ", "another --output"]) { site in
+      try site.makeDirectory("mine")
+      try site.write("mine", to: "mine/table.md")
+      return ["collect", site.trained.directory, "--output", "mine"]
+    },
+  ]
+}

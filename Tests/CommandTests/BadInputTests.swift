@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+import _TestSupport
+
+/// Whatever is wrong ends with its code and one line that says what, where and how to mend it, and
+/// nothing of the user's is lost.
+@Suite(.trainedRun, .timeLimit(.minutes(5))) struct BadInputTests {
+  @Test(arguments: BadInput.configurations) func configuration(input: BadInput) throws {
+    try input.check()
+  }
+
+  @Test(arguments: BadInput.commandLines) func commandLine(input: BadInput) throws {
+    try input.check()
+  }
+
+  @Test(arguments: BadInput.datasets) func dataset(input: BadInput) throws { try input.check() }
+
+  @Test(arguments: BadInput.damagedWeights + BadInput.missingWeights)
+  func weights(input: BadInput) throws { try input.check() }
+
+  @Test(arguments: BadInput.wrongKinds) func wrongKind(input: BadInput) throws {
+    try input.check()
+  }
+
+  @Test(arguments: BadInput.places) func place(input: BadInput) throws { try input.check() }
+
+  /// mpirun adds its banner; the program's line is still one, from whichever rank.
+  @Test(
+    .enabled(if: MPIRun.isAvailable, "mpirun is not installed"),
+    arguments: [
+      BadInput.setting(
+        ["training.shards=2"], ["4 ranks but only 2 shards", "--set training.shards=4"], ranks: 4),
+      BadInput.setting(
+        ["training.global_batch=2", "training.shards=2"], ["at most 2 ranks"], ranks: 3),
+      BadInput.setting(["training.epochs=0"], ["1 to 100000"], ranks: 2),
+      BadInput.setting(["data.directory=nowhere"], ["nowhere"], code: 66, ranks: 2),
+      BadInput("usage", 64, ["CONFIG is missing"], ranks: 2) { _ in ["train"] },
+      BadInput("foreign directory", 73, ["out: not empty"], ranks: 2) { site in
+        try site.makeDirectory("out")
+        try site.write("mine", to: "out/thesis.tex")
+        return BadInput.train
+      },
+      BadInput("wrong form", 65, ["needs training"], ranks: 2) {
+        ["fuse", $0.trained.deploy, "--output", "fused.safetensors"]
+      },
+      BadInput("golden state missing", 66, ["nowhere"], ranks: 2) { _ in ["replay", "nowhere"] },
+    ])
+  func underMPIRun(input: BadInput) throws { try input.check() }
+
+  @Test(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"))
+  func parentsAreMade() throws {
+    let site = try BadInputSite()
+    let result = try site.job.train(.ranks(2), output: "a/b/c", ["--quiet"])
+    #expect(result.status == 0, "\(result.stderr)")
+    #expect(try site.job.hash(of: "a/b/c").count == 64)
+  }
+
+  @Test(.enabled(if: Unprivileged.isPossible, "cannot run the program as another user"))
+  func withoutPermission() throws {
+    for input in Unprivileged.cases { try input.check(as: Unprivileged.command) }
+  }
+}
+
+/// The program as a user whom permissions bind, which they do not bind root.
+enum Unprivileged {
+  static let command: [String] =
+    geteuid() == 0
+    ? ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] : []
+
+  static let isPossible: Bool = {
+    guard let program = try? builtProgram("repvgg") else { return false }
+    let whole = command + [program, "version"]
+    let result = try? runExecutable(
+      whole[0], Array(whole.dropFirst()), environment: withoutMPI)
+    return result?.status == 0
+  }()
+
+  private static func forbidden(_ name: String, _ says: [String], _ file: String, _ mode: mode_t)
+    -> BadInput
+  {
+    BadInput(name, 77, says) { site in
+      chmod(site.job.scratch.path(file), mode)
+      return BadInput.train
+    }
+  }
+
+  static let cases = [
+    // The site belongs to the test's own user: without write permission where that is not root.
+    forbidden("output may not be made", ["out: ", "Permission denied", "--output"], "", 0o555),
+    forbidden("configuration may not be read", ["tiny.yaml"], TinyJob.configuration, 0),
+    forbidden("images may not be read", ["images"], "data/train-images-idx3-ubyte", 0),
+    BadInput("output may not be written", 77, ["out", "Permission denied"]) { site in
+      try site.makeDirectory("out")
+      chmod(site.job.scratch.path("out"), 0o555)
+      return BadInput.train
+    },
+    BadInput("weights may not be read", 77, ["w.safetensors"]) { site in
+      try site.write([1, 2, 3], to: "w.safetensors")
+      chmod(site.job.scratch.path("w.safetensors"), 0)
+      return ["inspect", "w.safetensors"]
+    },
+  ]
+}

@@ -1,0 +1,126 @@
+import Foundation
+import Testing
+import _TestSupport
+
+extension ProgramTests {
+  /// Runs that must not, or only in part, be taken up again.
+  @Suite(.timeLimit(.minutes(2))) struct ResumeRefusalTests {
+    /// A run of 30 steps with checkpoints of the last two saves.
+    private func makeRun() throws -> TinyJob {
+      let job = try TinyJob()
+      let result = try job.train(output: "out", ["--set", "training.max_steps=15"])
+      #expect(result.status == 0, "\(result.stderr)")
+      return job
+    }
+
+    private func refused(
+      _ job: TinyJob, _ arguments: [String] = [], output: String = "out", code: Int,
+      _ fragments: [String]
+    ) throws {
+      let before = try FileTree(job.scratch.path)
+      let result = try job.train(output: output, arguments)
+      #expect(result.status == code)
+      try #require(result.complaints.count == 1, "\(result.stderr)")
+      #expect(result.stderr == result.complaints[0] + "\n")
+      for fragment in fragments {
+        #expect(result.complaints[0].contains(fragment), "\(result.complaints[0])")
+      }
+      #expect(try FileTree(job.scratch.path).lost(from: before) == [])
+    }
+
+    @Test(arguments: [
+      ("training.seed=2", "training.seed was 1 and is now 2"),
+      ("schedule.learning_rate=0.2", "schedule.learning_rate was 0.1 and is now 0.2"),
+      ("training.batch_norm=local", "training.batch_norm was sync and is now local"),
+      ("model.architecture={stem: 8, depths: [1, 3], widths: [8, 16]}", "model.architecture"),
+      ("data.horizontal_flip=true", "data.horizontal_flip was false and is now true"),
+    ])
+    func changedKeysAreNamed(setting: String, says: String) throws {
+      try refused(
+        makeRun(), ["--set", setting], code: 78, [says, "set it back", "step-000000015"])
+    }
+
+    @Test func changedDataAreNoticed() throws {
+      let job = try makeRun()
+      let path = "data/train-images-idx3-ubyte"
+      var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: job.scratch.path(path))))
+      bytes[5_000] ^= 1
+      try job.scratch.write(bytes, to: path)
+      try refused(job, code: 65, ["the data differ", "idx 320 x 16 x 16"])
+    }
+
+    /// The place of the data is free, and so are the keys that decide no weight.
+    @Test func movedDataAreTheSameData() throws {
+      let job = try makeRun()
+      try FileManager.default.moveItem(
+        atPath: job.scratch.path("data"), toPath: job.scratch.path("moved"))
+      let result = try job.train(
+        output: "out",
+        ["data.directory=moved", "data.prefetch=5", "checkpoint.keep=1"].flatMap { ["--set", $0] })
+      #expect(result.status == 0, "\(result.stderr)")
+      #expect(try job.metrics(of: "out").last?.step == 30)
+    }
+
+    @Test func neverRefusesARunWithCheckpoints() throws {
+      try refused(makeRun(), ["--resume", "never"], code: 73, ["holds checkpoints", "--output"])
+    }
+
+    @Test func otherPathsAreRefused() throws {
+      let job = try makeRun()
+      try refused(
+        job, ["--resume", "nowhere"], output: "new", code: 66, ["nowhere"])
+      try refused(
+        job, ["--resume", "out/artifacts"], output: "new", code: 66, ["out/artifacts"])
+      try refused(
+        job, ["--resume", "out/checkpoints/step-000000015/model.safetensors"], output: "new",
+        code: 66, ["model.safetensors"])
+    }
+
+    @Test func damagedCheckpointsArePassedOver() throws {
+      let job = try makeRun()
+      let steps = ["000000010", "000000015"].map { "out/checkpoints/step-\($0)/" }
+      try damage(job, steps[1] + "optimizer.safetensors") { $0[$0.count / 2] ^= 0x10 }
+      let result = try job.train(output: "out", ["--set", "training.max_steps=20"])
+      #expect(result.status == 0, "\(result.stderr)")
+      #expect(result.stdout.contains("passed over step-000000015"))
+      #expect(result.stdout.contains("optimizer.safetensors"))
+      #expect(try job.metrics(of: "out").last { $0.event == "start" }?.step == 10)
+    }
+
+    @Test(arguments: ["model.safetensors", "state.json", "MANIFEST.json"])
+    func withoutAGoodOneThereIsNoStart(name: String) throws {
+      let job = try makeRun()
+      for step in ["000000010", "000000015"] {
+        try damage(job, "out/checkpoints/step-\(step)/\(name)") { $0.removeLast($0.count / 3) }
+      }
+      try refused(job, code: 65, ["no checkpoint is intact", name, "step-000000015"])
+      try refused(
+        job, ["--resume", "out/checkpoints/step-000000015"], output: "new", code: 65, [name])
+    }
+
+    private func damage(_ job: TinyJob, _ path: String, _ change: (inout [UInt8]) -> Void) throws {
+      var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: job.scratch.path(path))))
+      change(&bytes)
+      try job.scratch.write(bytes, to: path)
+    }
+
+    @Test func oneJobAtATime() throws {
+      let job = try TinyJob(
+        TinyJob.standard.replacingOccurrences(of: "epochs: 3", with: "epochs: 100000"))
+      let first = try job.start(output: "out")
+      while first.isRunning
+        && !FileManager.default.fileExists(atPath: job.scratch.path("out/plan.json"))
+      {
+        usleep(2_000)
+      }
+      let second = try job.train(output: "out")
+      first.signal(SIGTERM)
+      #expect(try first.wait().status == 75)
+      #expect(second.status == 77)
+      try #require(second.complaints.count == 1, "\(second.stderr)")
+      #expect(second.complaints[0].contains("in use by process \(first.processID) on "))
+      // The lock ends with its holder.
+      #expect(try job.train(output: "out", ["--set", "training.max_steps=1"]).status == 0)
+    }
+  }
+}

@@ -1,0 +1,242 @@
+import Foundation
+import Tensors
+import Testing
+import _TestSupport
+
+extension ProgramTests {
+  /// Jobs that end before their end, and go on by the same command.
+  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(5)))
+  struct ResumeTests {}
+}
+
+/// The job of these tests: 120 steps, a save every 5.
+private func makeJob() throws -> TinyJob {
+  try TinyJob(TinyJob.standard.replacingOccurrences(of: "epochs: 3", with: "epochs: 12"))
+}
+
+private let totalSteps = 120
+private let saveInterval = 5
+
+/// The hash of the job that nothing has disturbed.
+private let undisturbed = Result {
+  let job = try makeJob()
+  guard try job.train(output: "out").status == 0 else {
+    throw ProgramRunError(description: "the undisturbed job failed")
+  }
+  return try job.hash(of: "out")
+}
+
+/// What the part of a run that has begun last says of its steps.
+private struct Part {
+  /// From the `start` line; nil before there is one.
+  var start: Int?
+  var last: Int?
+
+  init(of job: TinyJob, output: String, part: Int) {
+    let text = (try? job.scratch.text(of: "\(output)/metrics.jsonl")) ?? ""
+    var starts = 0
+    // What follows the last newline is being written, or torn.
+    for line in text[..<(text.lastIndex(of: "\n") ?? text.startIndex)].split(separator: "\n") {
+      guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)),
+        let members = object as? [String: Any]
+      else { continue }
+      let line = MetricsLine(members: members)
+      if line.event == "start" { starts += 1 }
+      guard starts == part else { continue }
+      if line.event == "start" { start = line.step }
+      if line.event == "step" { last = line.step }
+    }
+  }
+}
+
+/// Waits until part number `part` of a run has done step `step`; false when `isRunning` says that it
+/// ended before, or after half a minute.
+private func awaitStep(
+  _ step: Int, of job: TinyJob, output: String, part: Int = 1, while isRunning: () -> Bool
+) -> Bool {
+  for _ in 0..<15_000 {
+    if let last = Part(of: job, output: output, part: part).last, last >= step { return true }
+    if !isRunning() { return false }
+    usleep(2_000)
+  }
+  return false
+}
+
+// MARK: - Killed
+
+/// Who dies.
+enum Victim: String, Sendable, CaseIterable {
+  case processAlone, firstRank, lastRank, mpirun
+}
+
+extension ProgramTests.ResumeTests {
+  /// REPVGG_KILLS: how many in all; REPVGG_SEED: draws the same moments again.
+  private static let environment = ProcessInfo.processInfo.environment
+  private static let kills = environment["REPVGG_KILLS"].flatMap { Int($0) } ?? 8
+  private static let seed =
+    environment["REPVGG_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
+
+  @Test(arguments: Array(Victim.allCases.enumerated()))
+  func killedJobsEndWithTheSameHash(index: Int, victim: Victim) throws {
+    let comment = Comment("REPVGG_SEED=\(Self.seed), \(victim)")
+    print("kills of \(victim): REPVGG_SEED=\(Self.seed)")
+    var random = CounterRandom(
+      seed: Self.seed, epoch: 0, sample: index, purpose: .synthetic)
+    let job = try makeJob()
+    let kills = (Self.kills + Victim.allCases.count - 1 - index) / Victim.allCases.count
+    var part = 0
+    var reached = 0
+    for kill in 1...max(kills, 1) {
+      part += 1
+      // Some time within what is left, a few milliseconds behind a step: in it, or in a save.
+      let left = totalSteps - reached
+      let step = reached + 1 + Int(random.next()) % max(1, left * 2 / 3)
+      let hasStruck = try self.kill(
+        victim, of: job, part: part, atStep: step, delay: random.next() % 8_000)
+      // A later one may come when the little that was left is done.
+      if kill == 1 { #expect(hasStruck, comment) }
+      let end = Part(of: job, output: "out", part: part)
+      let known = max(reached, end.last ?? 0)
+      let next = try checkpoints(of: job).max() ?? 0
+      #expect(next >= known - saveInterval, "kill \(kill) lost steps \(next)…\(known); \(comment)")
+      if let start = end.start { #expect(start >= reached, comment) }
+      reached = next
+    }
+    let result = try job.train(
+      victim == .processAlone ? .alone() : .ranks(4), output: "out")
+    #expect(result.status == 0, "\(result.stderr) \(comment)")
+    #expect(try job.hash(of: "out") == undisturbed.get(), comment)
+    #expect(Part(of: job, output: "out", part: part + 1).start ?? -1 >= reached, comment)
+    let left = try FileManager.default.contentsOfDirectory(
+      atPath: job.scratch.path("out/checkpoints"))
+    #expect(left.allSatisfy { !$0.hasPrefix(".") }, "\(left) \(comment)")
+  }
+
+  /// Steps of the checkpoints that bear their names.
+  private func checkpoints(of job: TinyJob) throws -> [Int] {
+    try FileManager.default.contentsOfDirectory(atPath: job.scratch.path("out/checkpoints"))
+      .compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }
+  }
+
+  /// Starts the job and kills; whether the job ended by that.
+  private func kill(
+    _ victim: Victim, of job: TinyJob, part: Int, atStep step: Int, delay: UInt32
+  ) throws -> Bool {
+    func strike(_ process: () -> Int32?, while isRunning: () -> Bool) {
+      _ = awaitStep(step, of: job, output: "out", part: part, while: isRunning)
+      usleep(delay)
+      if isRunning(), let process = process() { Glibc.kill(process, SIGKILL) }
+    }
+    if victim == .processAlone {
+      let program = try job.start(output: "out")
+      strike({ program.processID }, while: { program.isRunning })
+      let result = try program.wait()
+      #expect(result.status == 137 || result.status == 0, "\(result.stderr)")
+      #expect(result.stderr.isEmpty && !result.timedOut)
+      return result.status != 0
+    }
+    let mpi = try job.start(ranks: 4, output: "out")
+    var ranks: [Int32] = []
+    strike(
+      {
+        ranks = mpi.ranks
+        return switch victim {
+        case .firstRank: ranks.first
+        case .lastRank: ranks.last
+        default: mpi.launcher.processID
+        }
+      }, while: { mpi.launcher.isRunning })
+    let result = try mpi.wait()
+    #expect([0, 1, 137].contains(result.status) && !result.timedOut, "\(result.stderr)")
+    // The run's lock is free when all ranks are gone.
+    #expect(MPIJob.areGone(ranks, within: 10))
+    return result.status != 0
+  }
+}
+
+// MARK: - Asked to stop
+
+/// A request to stop, and to whom.
+enum StopRequest: String, Sendable, CaseIterable {
+  case interruptAlone, terminateAlone, userSignalToMPIRun, terminateOneRank
+}
+
+extension ProgramTests.ResumeTests {
+  @Test(arguments: StopRequest.allCases) func stoppedJobsLoseNothing(request: StopRequest) throws {
+    let job = try makeJob()
+    let result: ProgramResult
+    switch request {
+    case .interruptAlone, .terminateAlone:
+      let program = try job.start(output: "out")
+      #expect(awaitStep(3, of: job, output: "out", while: { program.isRunning }))
+      program.signal(request == .interruptAlone ? SIGINT : SIGTERM)
+      result = try program.wait()
+    case .userSignalToMPIRun, .terminateOneRank:
+      let mpi = try job.start(ranks: 4, output: "out")
+      #expect(awaitStep(3, of: job, output: "out", while: { mpi.launcher.isRunning }))
+      if request == .userSignalToMPIRun {
+        mpi.launcher.signal(SIGUSR1)
+      } else {
+        Glibc.kill(try #require(mpi.ranks.last), SIGTERM)
+      }
+      result = try mpi.wait()
+    }
+    #expect(result.status == 75, "\(result.stderr)")
+    #expect(result.complaints.isEmpty, "\(result.stderr)")
+    let stopped = try #require(Part(of: job, output: "out", part: 1).last)
+    #expect(stopped < totalSteps)
+    #expect(result.stdout.contains("stopped on request after step \(stopped)"))
+
+    // On another number of ranks than before.
+    let alone = request == .interruptAlone || request == .userSignalToMPIRun
+    let resumed = try job.train(alone ? .alone(threads: 2) : .ranks(8), output: "out")
+    #expect(resumed.status == 0, "\(resumed.stderr)")
+    #expect(Part(of: job, output: "out", part: 2).start == stopped)
+    #expect(try job.hash(of: "out") == undisturbed.get())
+  }
+
+  /// A signal before the first step, and one after another.
+  @Test func earlyAndRepeatedSignalsEndInOrder() throws {
+    let job = try makeJob()
+    var codes: Set<Int> = []
+    for delay: UInt32 in [1_000, 5_000, 20_000, 40_000] {
+      let program = try job.start(output: "out")
+      usleep(delay)
+      program.signal(SIGUSR1)
+      usleep(2_000)
+      program.signal(SIGTERM)
+      let result = try program.wait()
+      // Within the first milliseconds the program has not yet come to its first line.
+      #expect([75, 128 + Int(SIGUSR1), 128 + Int(SIGTERM)].contains(result.status))
+      codes.insert(result.status)
+    }
+    #expect(codes.contains(75))
+    #expect(try job.train(output: "out").status == 0)
+    #expect(try job.hash(of: "out") == undisturbed.get())
+  }
+
+  @Test func aRunCutShortIsExtendedIdentically() throws {
+    let job = try makeJob()
+    for (steps, ranks) in [(23, 2), (50, 1)] {
+      let result = try job.train(
+        .ranks(ranks), output: "out", ["--set", "training.max_steps=\(steps)"])
+      #expect(result.status == 0, "\(result.stderr)")
+      #expect(try job.metrics(of: "out").last?.step == steps)
+      #expect(try job.hash(of: "out") != undisturbed.get())
+    }
+    #expect(try job.train(output: "out", ["--set", "checkpoint.every_steps=7"]).status == 0)
+    #expect(Part(of: job, output: "out", part: 3).start == 50)
+    #expect(try job.hash(of: "out") == undisturbed.get())
+  }
+
+  @Test func anyCheckpointIsAStart() throws {
+    let job = try makeJob()
+    #expect(
+      try job.train(output: "out", ["--set", "training.max_steps=30"]).status == 0)
+    let checkpoint = "out/checkpoints/step-000000025"
+    let result = try job.train(output: "other", ["--resume", checkpoint])
+    #expect(result.status == 0, "\(result.stderr)")
+    #expect(Part(of: job, output: "other", part: 1).start == 25)
+    #expect(try job.hash(of: "other") == undisturbed.get())
+  }
+}
