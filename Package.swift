@@ -42,10 +42,11 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CKernelBuild"),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // Floor 1
-    room("Kernels", ["COpenBLAS"], settings: kernelSettings),
+    room("Kernels", ["COpenBLAS", "CKernelBuild"], settings: kernelSettings),
     room("Tensors", ["CCrypto"]),
     room("Collectives"),
     room("RunPlanning", ["CYAML"]),

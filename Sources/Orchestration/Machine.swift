@@ -15,16 +15,15 @@ package enum Machine {
       localRanks: environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1)
   }
 
-  /// Cores that this process may use.
+  /// Cores that this process may use: its binding mask.
   package static var cores: Int {
-    var set = cpu_set_t()
-    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else {
-      return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    }
-    return withUnsafeBytes(of: &set) { bytes in
-      max(1, bytes.reduce(0) { $0 + $1.nonzeroBitCount })
-    }
+    let mask = field("Cpus_allowed", of: "/proc/self/status") ?? ""
+    let bits = mask.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
+    return max(1, bits == 0 ? sysconf(Int32(_SC_NPROCESSORS_ONLN)) : bits)
   }
+
+  /// Cores of the machine.
+  package static var onlineCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
   package static var physicalMemory: Int {
     sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
@@ -33,7 +32,7 @@ package enum Machine {
   /// Largest resident size of this process so far, in bytes.
   package static var peakResidentBytes: Int {
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss * 1024
   }
 
@@ -48,29 +47,31 @@ package enum Machine {
 
   /// Model name of the processor.
   package static var processor: String {
-    field("model name") ?? "unknown processor"
+    field("model name", of: "/proc/cpuinfo") ?? "unknown processor"
   }
 
   /// Instruction-set flags of the processor.
   package static var processorFlags: Set<String> {
-    Set((field("flags") ?? "").split(separator: " ").map(String.init))
+    Set((field("flags", of: "/proc/cpuinfo") ?? "").split(separator: " ").map(String.init))
   }
 
   package static func environment(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }
   }
 
-  /// The first line of /proc/cpuinfo with this name.
-  private static func field(_ name: String) -> String? {
-    guard let file = fopen("/proc/cpuinfo", "re") else { return nil }
+  /// The value of the first line `name: value` of a file of the kernel.
+  private static func field(_ name: String, of path: String) -> String? {
+    guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 8192)
     while fgets(&line, Int32(line.count), file) != nil {
       let bytes = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
       let text = String(decoding: bytes, as: UTF8.self)
-      guard text.hasPrefix(name), let colon = text.firstIndex(of: ":") else { continue }
+      guard text.prefix(while: { $0 != ":" && $0 != "\t" }) == name,
+        let colon = text.firstIndex(of: ":")
+      else { continue }
       let value = text[text.index(after: colon)...]
-      return String(value.drop { $0 == " " }.prefix { $0 != "\n" })
+      return String(value.drop { $0 == " " || $0 == "\t" }.prefix { $0 != "\n" })
     }
     return nil
   }

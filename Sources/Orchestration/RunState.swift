@@ -117,7 +117,8 @@ package struct RunSnapshot {
       throw JobFailure(
         .badData,
         "\(path): the data differ from those of the run (\(state.dataFingerprint), now "
-          + "\(plan.data.fingerprint)); bring them back, or start anew with another output directory")
+          + "\(plan.data.fingerprint)); bring them back, or start anew with another output directory"
+      )
     }
     return [
       ("BLAS kernel", state.blasKernel, plan.machine.blasKernel),

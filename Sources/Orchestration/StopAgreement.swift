@@ -28,7 +28,8 @@ package enum StopAgreement {
   /// Whether this rank has been asked to stop.
   package static var isRequested: Bool { requested.load(ordering: .relaxed) }
 
-  private static func install(_ number: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
+  private static func install(_ number: Int32, _ handler: @escaping @convention(c) (Int32) -> Void)
+  {
     var action = sigaction()
     action.__sigaction_handler.sa_handler = handler
     // System calls that a signal interrupts go on.

@@ -75,6 +75,12 @@ extension TrainingNetwork {
     return tensors
   }
 
+  /// Sets the count of one BatchNorm's batches, for copying state between ranks.
+  package func setBatchCount(_ count: Int64, of name: String) {
+    precondition(batchCounts[name] != nil, "no BatchNorm of this network")
+    batchCounts[name] = count
+  }
+
   /// An arena of the network's layout (parameters, gradients, momentum) as tensors with published
   /// names and shapes.
   package func trainableTensors(of arena: Arena) -> NamedTensors {

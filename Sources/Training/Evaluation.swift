@@ -110,6 +110,49 @@ package final class Evaluation {
     )
   }
 
+  /// `logits` [N, classes] and `labels` [N] of every image, with `keepingImages` also `images`
+  /// [N, C, H, W] as the network saw them; the same on every rank.
+  package func tensors(
+    _ form: Form, dataset: any Dataset, keepingImages: Bool
+  ) throws -> NamedTensors {
+    let (count, classes) = (plan.sampleCount, shape.classes)
+    let first = shape.blocks[0]
+    var logits = [Float](repeating: 0, count: count * classes)
+    var images = [Float](repeating: 0, count: keepingImages ? count * shape.imageCount : 0)
+    try forEachGroup { chunks in
+      form.evaluate(chunks.map(\.images))
+      for (place, chunk) in chunks.enumerated() where chunk.images.count > 0 {
+        let start = plan.samples(chunk: chunk.index).lowerBound
+        for value in 0..<chunk.images.count * classes {
+          logits[start * classes + value] = form.logits(place)[value]
+        }
+        guard keepingImages else { continue }
+        for image in 0..<chunk.images.count {
+          let source = chunk.images.pixels + image * shape.imageCount
+          for channel in 0..<first.inputChannels {
+            for pixel in 0..<first.inputPixels {
+              images[
+                ((start + image) * first.inputChannels + channel) * first.inputPixels + pixel] =
+                source[pixel * first.inputChannels + channel]
+            }
+          }
+        }
+      }
+    }
+    // Every value is zero on all ranks but one: the sums are exact.
+    try logits.withUnsafeMutableBufferPointer { try communicator.sum($0) }
+    try images.withUnsafeMutableBufferPointer { try communicator.sum($0) }
+    var tensors = NamedTensors()
+    tensors["logits"] = Tensor(shape: [count, classes], logits)
+    tensors["labels"] = Tensor(
+      shape: [count], integers: (0..<count).map { Int64(dataset.label(of: $0)) })
+    if keepingImages {
+      tensors["images"] = Tensor(
+        shape: [count, first.inputChannels, first.inputHeight, first.inputWidth], images)
+    }
+    return tensors
+  }
+
   private func add(_ chunk: Chunk, _ logits: UnsafePointer<Float>, to sums: inout ChunkSums) {
     guard chunk.images.count > 0 else { return }
     let totals = Loss(labelSmoothing: 0).evaluate(

@@ -21,6 +21,8 @@ package struct StepOutcome: Sendable {
   package var learningRate: Double
   /// False when a loss, gradient or statistic was not finite: nothing was updated then.
   package var isFinite: Bool
+  /// Whether a rank said that it had failed: nothing was updated then.
+  package var hasFailure: Bool
   /// Whether a rank wished to stop after this step.
   package var stopRequested: Bool
   package var collectives: Int
@@ -73,8 +75,12 @@ package final class Step {
   package var reducedGradients: Arena { reduction.reduced }
 
   /// Trains on one global batch of `globalCount` samples, of which `batch` are this rank's shards.
+  ///
+  /// A rank that `hasFailed` takes part with what it has, so that no other waits for it, and the step
+  /// is rejected by all.
   package func run(
-    _ batch: [ShardSamples], globalCount: Int, learningRate: Double, wishesToStop: Bool
+    _ batch: [ShardSamples], globalCount: Int, learningRate: Double, wishesToStop: Bool = false,
+    hasFailed: Bool = false
   ) throws -> StepOutcome {
     let start = monotonicSeconds()
     (statisticsCollectives, statisticsBytes, statisticsSeconds) = (0, 0, 0)
@@ -85,13 +91,15 @@ package final class Step {
       logitGradients: batch.indices.map { UnsafePointer(logitGradient(shard: $0)) },
       reduceStatistics: reduceStatistics, gradientsReady: reduction.gradientsReady)
     try reduction.finish()
-    let totals = try exchangeSummary(wishesToStop: wishesToStop)
+    let totals = try exchangeSummary(wishesToStop: wishesToStop, hasFailed: hasFailed)
     let isFinite = totals.loss.isFinite && network.hasFiniteStatistics && hasFiniteGradients
-    if isFinite { update(learningRate: learningRate) }
+    let hasFailure = summary[5] > 0
+    if isFinite && !hasFailure { update(learningRate: learningRate) }
     let costs = reduction.statistics
     return StepOutcome(
       totals: totals, learningRate: learningRate, isFinite: isFinite,
-      stopRequested: summary[4] > 0, collectives: costs.collectives + statisticsCollectives,
+      hasFailure: hasFailure, stopRequested: summary[4] > 0,
+      collectives: costs.collectives + statisticsCollectives,
       collectiveBytes: costs.bytes + statisticsBytes, seconds: monotonicSeconds() - start,
       collectiveSeconds: costs.exposedSeconds + statisticsSeconds)
   }
@@ -126,8 +134,8 @@ package final class Step {
     }
   }
 
-  /// Loss, hits and the wish to stop in one small message.
-  private func exchangeSummary(wishesToStop: Bool) throws -> Loss.Totals {
+  /// Loss, hits, the wish to stop and failures in one small message.
+  private func exchangeSummary(wishesToStop: Bool, hasFailed: Bool) throws -> Loss.Totals {
     foldTotals()
     let own = shardTotals[0]
     summary[0] = own.loss
@@ -135,7 +143,7 @@ package final class Step {
     summary[2] = own.top5
     summary[3] = own.samples
     summary[4] = wishesToStop ? 1 : 0
-    summary[5] = 0
+    summary[5] = hasFailed ? 1 : 0
     try reduceStatistics(summary)
     var totals = Loss.Totals()
     (totals.loss, totals.top1) = (summary[0], summary[1])

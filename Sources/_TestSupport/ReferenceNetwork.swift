@@ -108,7 +108,9 @@ extension ReferenceNetwork {
     return trace
   }
 
-  private func classify(_ activations: ReferenceTensor) -> (features: [[Double]], logits: [[Double]]) {
+  private func classify(_ activations: ReferenceTensor) -> (
+    features: [[Double]], logits: [[Double]]
+  ) {
     let pixels = activations.height * activations.width
     let (weights, bias) = (values("linear.weight"), values("linear.bias"))
     var features: [[Double]] = []

@@ -1,34 +1,48 @@
 import Glibc
-import Reporting
+import Orchestration
 
 // The command line is read before anything else, so that help needs no mpirun. Under mpirun every
 // rank reads the same one and only rank 0 speaks.
-let rank = getenv("OMPI_COMM_WORLD_RANK").map { String(cString: $0) } ?? "0"
-let isSpeaker = rank == "0"
 
-// A reader that has gone away must not kill a rank: writing then fails instead.
+// Writing to a reader that has gone away, or beyond a file size limit, fails instead of killing.
 signal(SIGPIPE, SIG_IGN)
+signal(SIGXFSZ, SIG_IGN)
 
-func say(_ text: String, on descriptor: CInt) {
-  if isSpeaker { TextOutput.descriptor(descriptor).write(text) }
+/// Commands that need no other rank: they run where they speak.
+func alone(_ body: () throws -> ExitCode) -> Int32 {
+  guard Speaker.isSpeaker else { return ExitCode.done.rawValue }
+  do {
+    return try body().rawValue
+  } catch {
+    Speaker.complain("\(error)")
+    return ExitCode.of(error).rawValue
+  }
+}
+
+func run(_ invocation: Invocation) -> Int32 {
+  switch invocation.command {
+  case .train: return TrainCommand.run(invocation)
+  case .evaluate: return EvaluateCommand.run(invocation)
+  case .replay: return ReplayCommand.run(invocation)
+  case .bench: return BenchCommand.run(invocation)
+  case .doctor: return DoctorCommand.run(invocation)
+  case .plan: return alone { try PlanCommand.run(invocation) }
+  case .fuse: return alone { try FuseCommand.run(invocation) }
+  case .inspect: return alone { try InspectCommand.run(invocation) }
+  case .collect: return alone { try CollectCommand.run(invocation) }
+  case .help:
+    let topic = invocation.positionals.first.flatMap(CommandName.init)
+    Speaker.say(topic.map(HelpText.command) ?? HelpText.program)
+  case .version: Speaker.say("repvgg \(Version.current)")
+  case .completion:
+    Speaker.say(ShellCompletion.script(shell: invocation.positionals.first ?? "") ?? "")
+  }
+  return ExitCode.done.rawValue
 }
 
 do {
-  let invocation = try CommandLineParser.parse(Array(CommandLine.arguments.dropFirst()))
-  switch invocation.command {
-  case .help:
-    let topic = invocation.positionals.first.flatMap(CommandName.init)
-    say(topic.map(HelpText.command) ?? HelpText.program, on: STDOUT_FILENO)
-  case .version:
-    say("repvgg \(Version.current)\n", on: STDOUT_FILENO)
-  case .completion:
-    let shell = invocation.positionals.first ?? ""
-    say(ShellCompletion.script(shell: shell) ?? "", on: STDOUT_FILENO)
-  default:
-    say("repvgg: \(invocation.command.rawValue) is not built yet\n", on: STDERR_FILENO)
-    exit(70)
-  }
+  exit(run(try CommandLineParser.parse(Array(CommandLine.arguments.dropFirst()))))
 } catch {
-  say("repvgg: \(error.message)\n", on: STDERR_FILENO)
-  exit(64)
+  if Speaker.isSpeaker { Speaker.complain(error.message) }
+  exit(ExitCode.usage.rawValue)
 }

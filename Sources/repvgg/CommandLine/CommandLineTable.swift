@@ -72,6 +72,10 @@ enum CommandLineTable {
       OptionSpecification(
         name: "--logits", value: .text(placeholder: "FILE", .files),
         help: "Write the logits and labels to this safetensors file"),
+      OptionSpecification(
+        name: "--images", value: .flag,
+        help: "Write also the images, as the network sees them, to that file"),
+      assignment, threads, json,
     ])
 
   private static let fuse = CommandSpecification(
@@ -90,14 +94,14 @@ enum CommandLineTable {
   private static let inspect = CommandSpecification(
     name: .inspect, summary: "List what a safetensors file holds",
     details: ["Kind of network, tensors, shapes, parameters and checksum."],
-    positional: .one("FILE", "A safetensors file"))
+    positional: .one("FILE", "A safetensors file"), options: [json])
 
   private static let replay = CommandSpecification(
     name: .replay, summary: "Compute a golden state again and compare",
     details: [
       "Prints the worst error of each quantity; exit code 76 outside the tolerance."
     ],
-    positional: .one("GOLDEN", "A golden state, a safetensors file"), options: [json])
+    positional: .one("GOLDEN", "A golden state, a safetensors file"), options: [threads, json])
 
   private static let bench = CommandSpecification(
     name: .bench, summary: "Measure the training step or the collectives",
@@ -125,7 +129,14 @@ enum CommandLineTable {
     ])
 
   private static let doctor = CommandSpecification(
-    name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, binding, limits")
+    name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, binding, limits",
+    details: ["Exit code 78 where something is to be mended."],
+    options: [
+      OptionSpecification(
+        name: "--ranks", value: .integer(placeholder: "N", 1...65536),
+        help: "Ranks that are meant to run here (default: 1, or those of mpirun)"),
+      json,
+    ])
 
   private static let collect = CommandSpecification(
     name: .collect, summary: "Gather the artifacts of several runs with a table",

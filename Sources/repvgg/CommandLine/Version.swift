@@ -1,4 +1,6 @@
+import Orchestration
+
 /// The program's version, as CHANGELOG names it.
 enum Version {
-  static let current = "0.1.0"
+  static let current = Machine.programVersion
 }

@@ -1,0 +1,129 @@
+import Checkpoints
+import Collectives
+import Deployment
+import RepVGGModel
+import Reporting
+import RunPlanning
+import Tensors
+import Training
+
+/// The end of a job: fuse, prove that both forms are the same function, write the artifacts.
+///
+/// Every rank fuses, from the same weights to the same bits, and evaluates its part of the test set
+/// in both forms; rank 0 judges and writes.
+package struct Delivery {
+  private let worker: Worker
+  private let coordinator: Coordinator?
+
+  package init(_ worker: Worker, _ coordinator: Coordinator?) {
+    self.worker = worker
+    self.coordinator = coordinator
+  }
+
+  /// Throws with code 76, on every rank, when the fuse misses its tolerance; deploy weights are not
+  /// written then.
+  package func run() throws {
+    try Agreement.all(worker.communicator) { try worker.throwOwnFailure() }
+    try worker.step.synchroniseRunningStatistics()
+    let training = worker.network.tensors()
+    let deploy = try Agreement.all(worker.communicator) {
+      try Fuse.deployTensors(from: training)
+    }
+    let network = try Agreement.all(worker.communicator) {
+      try DeployNetwork(
+        shape: worker.network.shape, tensors: deploy, pool: worker.network.pool)
+    }
+    let results = try worker.evaluation.compare(
+      Evaluation.Form(worker.network), Evaluation.Form(network))
+    worker.noteResult(results.first)
+    try Agreement.all(worker.communicator) {
+      guard let coordinator else { return }
+      try coordinator.evaluated(
+        results.first, step: worker.stepsDone, split: "test", form: "training")
+      try coordinator.evaluated(
+        results.second, step: worker.stepsDone, split: "test", form: "deploy")
+      try coordinator.save(worker.snapshot())
+      let certificate = try certify(training, deploy, results)
+      try write(training, deploy, certificate)
+      try coordinator.finished(
+        step: worker.stepsDone, weightsSHA256: certificate.trainingSHA256,
+        rows: rows(certificate, results.first, results.second))
+    }
+  }
+
+  private typealias Results = (
+    first: Evaluation.Result, second: Evaluation.Result, comparison: Evaluation.Comparison
+  )
+
+  private func certify(
+    _ training: NamedTensors, _ deploy: NamedTensors, _ results: Results
+  ) throws -> FuseCertificate {
+    let comparison = results.comparison
+    return try FuseCertificate(
+      model: worker.plan.config.name, training: training, deploy: deploy,
+      comparison: FuseCertificate.Comparison(
+        split: "test", count: comparison.count, agreement: comparison.agreement,
+        largestDifference: comparison.largestDifference, largestLogit: comparison.largestLogit,
+        trainingTop1: results.first.top1, deployTop1: results.second.top1),
+      tolerances: worker.plan.config.fuse)
+  }
+
+  /// The certificate is written in any case; deploy weights only when it holds.
+  private func write(
+    _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate
+  ) throws {
+    let paths = worker.plan.paths
+    try AtomicFile.write(path: paths.certificate, bytes: try certificate.json())
+    guard certificate.holds else {
+      throw JobFailure(
+        .numerics,
+        "the deploy network is not the trained one: \(certificate.failures[0]); deploy weights are "
+          + "not written; see \(paths.certificate)")
+    }
+    try AtomicFile.write(
+      path: paths.trainingWeights, bytes: described(training, .training).safetensorsBytes())
+    try AtomicFile.write(
+      path: paths.deployWeights, bytes: described(deploy, .deploy).safetensorsBytes())
+  }
+
+  /// What somebody who finds the file alone wants to know.
+  private func described(_ tensors: NamedTensors, _ form: ModelForm) -> NamedTensors {
+    var tensors = tensors
+    let plan = worker.plan
+    tensors.metadata = [
+      "format": "pt", "form": form.rawValue, "name": plan.config.name,
+      "architecture": plan.config.model.architecture.name,
+      "input": "\(plan.inputChannels)x\(plan.height)x\(plan.width)",
+      "mean": "\(plan.config.data.mean)",
+      "standard_deviation": "\(plan.config.data.standardDeviation)",
+      "made_by": "repvgg \(plan.machine.programVersion)",
+    ]
+    return tensors
+  }
+
+  private func rows(
+    _ certificate: FuseCertificate, _ training: Evaluation.Result, _ deploy: Evaluation.Result
+  ) -> [(String, String)] {
+    let paths = worker.plan.paths
+    var rows = [
+      ("top-1, training form", Quantity.percent(training.top1, decimals: 2)),
+      ("top-1, deploy form", Quantity.percent(deploy.top1, decimals: 2)),
+    ]
+    if let comparison = certificate.comparison {
+      rows.append(
+        (
+          "same class",
+          "\(Quantity.count(comparison.agreement)) of \(Quantity.count(comparison.count)) images"
+        ))
+    }
+    rows.append(("worst block error", "\(Float(certificate.worstBlockError)) (relative)"))
+    if let best = worker.best {
+      rows.append(("best", "\(Quantity.percent(best.top1, decimals: 2)) after step \(best.step)"))
+    }
+    rows += [
+      ("training weights", paths.trainingWeights), ("deploy weights", paths.deployWeights),
+      ("certificate", paths.certificate),
+    ]
+    return rows
+  }
+}

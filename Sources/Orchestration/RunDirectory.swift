@@ -1,0 +1,93 @@
+import Checkpoints
+import Glibc
+import RunPlanning
+
+/// The directory of a run, held by one job at a time. Rank 0 alone touches it.
+package final class RunDirectory {
+  package let plan: RunPlan
+  package let store: CheckpointStore
+  private let lock: RunLock
+  private let log: Int32
+
+  /// What a run may have left, from its first moments on.
+  private static let ownEntries: Set<String> = [
+    ".lock", "artifacts", "checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "plan.json",
+  ]
+
+  /// Makes the directory or takes up one of an earlier run, and locks it.
+  ///
+  /// Throws `.cannotCreate` where something else lies there: a directory that is not empty and holds
+  /// no run is not ours to write into.
+  package init(_ plan: RunPlan) throws {
+    self.plan = plan
+    let path = plan.paths.runDirectory
+    try Self.makeDirectories(path)
+    let entries = try Self.entries(of: path)
+    guard entries.contains("plan.json") || Self.ownEntries.isSuperset(of: entries) else {
+      throw JobFailure(
+        .cannotCreate,
+        "\(path): not empty and not the directory of a run (no plan.json); choose another with "
+          + "--output")
+    }
+    lock = try RunLock(run: path)
+    store = CheckpointStore(directory: plan.paths.checkpoints, keep: plan.config.checkpoint.keep)
+    try store.prepare()
+    try Self.makeDirectories(plan.paths.artifacts)
+    log = open(plan.paths.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o644)
+    guard log >= 0 else {
+      throw JobFailure(
+        .cannotCreate, "\(plan.paths.log): \(String(cString: strerror(errno)))")
+    }
+  }
+
+  deinit { close(log) }
+
+  /// Writes `config.yaml` as given and `plan.json`, once it is clear that the run goes on with them.
+  package func record(configuration: [UInt8]) throws {
+    try AtomicFile.write(path: plan.paths.plan, bytes: Array((plan.json() + "\n").utf8))
+    try AtomicFile.write(path: plan.paths.configuration, bytes: configuration)
+  }
+
+  /// Appends a line to `log.txt`. A full disk must not end the run here: what matters is in the
+  /// checkpoints, whose errors are not swallowed.
+  package func log(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = bytes.withUnsafeBytes { write(log, $0.baseAddress, $0.count) }
+  }
+
+  /// mkdir -p.
+  private static func makeDirectories(_ path: String) throws {
+    var partial = path.hasPrefix("/") ? "/" : ""
+    for part in path.split(separator: "/") {
+      partial += part
+      if mkdir(partial, 0o777) != 0 && errno != EEXIST {
+        let code = errno
+        let kind: ExitCode =
+          code == EACCES || code == EPERM || code == EROFS ? .permission : .cannotCreate
+        throw JobFailure(
+          kind,
+          "\(partial): cannot make the directory: \(String(cString: strerror(code))); choose another "
+            + "with --output")
+      }
+      partial += "/"
+    }
+  }
+
+  private static func entries(of path: String) throws -> [String] {
+    guard let directory = opendir(path) else {
+      let code = errno
+      throw JobFailure(
+        code == EACCES ? .permission : .cannotCreate,
+        "\(path): \(String(cString: strerror(code))); choose another with --output")
+    }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+  }
+}

@@ -1,0 +1,140 @@
+import Collectives
+import Kernels
+import RepVGGModel
+import RunPlanning
+import Tensors
+import Training
+
+/// `repvgg bench step`: the training step alone, on random images that lie in memory.
+package struct StepBenchmark {
+  package struct Settings: Sendable {
+    package var architecture: Architecture
+    /// Images of one rank.
+    package var batch = 32
+    package var resolution = 224
+    package var threads = 1
+    package var batchNorm = RunConfig.BatchNormMode.sync
+    package var steps = 10
+    package var classes = 1000
+
+    package init(architecture: Architecture) { self.architecture = architecture }
+  }
+
+  package struct Report: Sendable {
+    /// Over all ranks, from the median step.
+    package var imagesPerSecond: Double
+    package var secondsPerStep: Double
+    package var fastestStep: Double
+    package var slowestStep: Double
+    /// Of the largest rank.
+    package var peakResidentBytes: Int
+    /// Shares of the step's time on rank 0.
+    package var computeShare: Double
+    package var collectivesShare: Double
+    package var waitingShare: Double
+    package var collectivesPerStep: Int
+    package var bytesPerStep: Int
+    package var globalBatch: Int
+    package var shards: Int
+  }
+
+  private let settings: Settings
+  private let communicator: any Communicator
+
+  package init(_ settings: Settings, communicator: any Communicator) {
+    self.settings = settings
+    self.communicator = communicator
+  }
+
+  /// Images of a shard, as in training with the default global batch.
+  private static let shardSize = 32
+
+  package func run() throws -> Report {
+    BLAS.useOneThread()
+    let globalBatch = settings.batch * communicator.size
+    let shards = max(communicator.size, (globalBatch + Self.shardSize - 1) / Self.shardSize)
+    let step = try Agreement.all(communicator) {
+      try makeStep(globalBatch: globalBatch, shards: shards)
+    }
+    let batch = try SyntheticShards(
+      shape: step.network.shape,
+      counts: counts(globalBatch: globalBatch, shards: shards), rank: communicator.rank)
+    var outcomes: [StepOutcome] = []
+    // The first step touches all memory for the first time.
+    for index in 0..<settings.steps + 1 {
+      try communicator.barrier()
+      let outcome = try step.run(batch.samples, globalCount: globalBatch, learningRate: 0.01)
+      if index > 0 { outcomes.append(outcome) }
+    }
+    return try report(outcomes, globalBatch: globalBatch, shards: shards)
+  }
+
+  private func counts(globalBatch: Int, shards: Int) -> [Int] {
+    let sizes = RunPlan.cut(globalBatch, into: shards).map(\.count)
+    return Array(sizes[RunPlan.cut(shards, into: communicator.size)[communicator.rank]])
+  }
+
+  private func makeStep(globalBatch: Int, shards: Int) throws -> Step {
+    if settings.architecture.squeezeExcitation {
+      throw JobFailure(
+        .configuration,
+        "\(settings.architecture.name): squeeze-and-excitation is planned but not trained yet; "
+          + "choose a network without it")
+    }
+    let blocks = settings.architecture.blocks(
+      inputChannels: 3, height: settings.resolution, width: settings.resolution)
+    let owned = RunPlan.cut(shards, into: communicator.size)[communicator.rank]
+    let network = TrainingNetwork(
+      shape: NetworkShape(
+        blocks: blocks, classes: settings.classes, shards: owned.count,
+        shardCapacity: (globalBatch + shards - 1) / shards, batchNorm: settings.batchNorm),
+      pool: WorkerPool(threads: settings.threads))
+    try network.initialise(seed: 1)
+    return Step(
+      network: network, optimizer: SGD(RunConfig.Optimizer(), layout: network.layout),
+      communicator: communicator,
+      buckets: network.layout.buckets(bytes: RunConfig.Communication().bucketBytes),
+      labelSmoothing: 0)
+  }
+
+  private func report(
+    _ outcomes: [StepOutcome], globalBatch: Int, shards: Int
+  ) throws -> Report {
+    let seconds = outcomes.map(\.seconds).sorted()
+    let median = seconds[seconds.count / 2]
+    let total = seconds.reduce(0, +)
+    let collectives = outcomes.map(\.collectiveSeconds).reduce(0, +) / total
+    var peak = [Int64(Machine.peakResidentBytes)]
+    try peak.withUnsafeMutableBufferPointer { try communicator.maximum($0) }
+    return Report(
+      imagesPerSecond: Double(globalBatch) / median, secondsPerStep: median,
+      fastestStep: seconds[0], slowestStep: seconds[seconds.count - 1],
+      peakResidentBytes: Int(peak[0]), computeShare: 1 - collectives,
+      collectivesShare: collectives, waitingShare: 0,
+      collectivesPerStep: outcomes[0].collectives, bytesPerStep: outcomes[0].collectiveBytes,
+      globalBatch: globalBatch, shards: shards)
+  }
+}
+
+/// Random images and labels of a rank's shards.
+private final class SyntheticShards {
+  let samples: [ShardSamples]
+  private let arena: Arena
+
+  init(shape: NetworkShape, counts: [Int], rank: Int) throws {
+    arena = Arena(count: counts.reduce(0, +) * shape.imageCount)
+    var random = CounterRandom(seed: 1, epoch: 0, sample: rank, purpose: .synthetic)
+    for place in 0..<arena.count { arena.base[place] = 2 * random.uniform() - 1 }
+    var first = 0
+    var samples: [ShardSamples] = []
+    for count in counts {
+      samples.append(
+        ShardSamples(
+          images: ShardImages(
+            pixels: UnsafePointer(arena.base + first * shape.imageCount), count: count),
+          labels: (0..<count).map { _ in Int32(random.next(below: shape.classes)) }))
+      first += count
+    }
+    self.samples = samples
+  }
+}

@@ -1,0 +1,194 @@
+import Checkpoints
+import Collectives
+import Glibc
+import ImageData
+import Kernels
+import Reporting
+import RunPlanning
+import Training
+
+/// `repvgg train`, from the configuration to the artifacts, on every rank.
+package struct TrainingJob {
+  /// From which checkpoint a run goes on.
+  package enum Resume: Sendable, Equatable {
+    /// The newest good one of the run directory, if there is any.
+    case automatic
+    /// None: the run directory must hold no checkpoint.
+    case never
+    /// This one.
+    case path(String)
+  }
+
+  package struct Options: Sendable {
+    package var configuration: String
+    package var overrides: [String]
+    package var output: String?
+    package var resume: Resume
+    package var threads: Int
+    /// Resolved; `none` when quiet.
+    package var progress: ProgressMode
+
+    package init(
+      configuration: String, overrides: [String] = [], output: String? = nil,
+      resume: Resume = .automatic, threads: Int = 1, progress: ProgressMode = .plain
+    ) {
+      self.configuration = configuration
+      self.overrides = overrides
+      self.output = output
+      self.resume = resume
+      self.threads = threads
+      self.progress = progress
+    }
+  }
+
+  private let options: Options
+  private let communicator: any Communicator
+  private let mpiVersion: String
+
+  package init(_ options: Options, communicator: any Communicator, mpiVersion: String) {
+    self.options = options
+    self.communicator = communicator
+    self.mpiVersion = mpiVersion
+  }
+
+  /// Runs the job; `.done`, or `.stopped` when a rank was asked to stop. Every failure is thrown as
+  /// the same `JobFailure` on every rank, except what breaks the communication itself.
+  package func run() throws -> ExitCode {
+    BLAS.useOneThread()
+    let (plan, train, test) = try Agreement.all(communicator) { try makePlan() }
+    let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
+    let worker = try Agreement.all(communicator) {
+      try Worker(plan: plan, train: train, test: test, communicator: communicator)
+    }
+    let bits = try proveBits(plan)
+    let snapshot = try Agreement.all(communicator) { try findSnapshot(plan, coordinator) }
+    try Agreement.all(communicator) { try worker.initialise() }
+    try worker.resume(snapshot)
+    try Agreement.all(communicator) {
+      try coordinator?.directory.record(
+        configuration: ConfigurationCopy.read(options.configuration))
+      try coordinator?.started(
+        atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
+    }
+    switch try worker.train(coordinator) {
+    case .stopped: return .stopped
+    case .finished:
+      try Delivery(worker, coordinator).run()
+      return .done
+    }
+  }
+}
+
+// MARK: - Before the first step
+
+extension TrainingJob {
+  private typealias Planned = (plan: RunPlan, train: any Dataset, test: any Dataset)
+
+  private func makePlan() throws -> Planned {
+    var overrides = options.overrides
+    if let output = options.output { overrides.append("output=\(output)") }
+    let config = try RunConfig.load(path: options.configuration, overrides: overrides)
+    let (train, test) = try Datasets.open(config: config)
+    let plan = try RunPlan.resolve(
+      config: config, worldSize: communicator.size, threads: options.threads,
+      data: DataSummary(train: train, test: test),
+      machine: Machine.summary(mpiVersion: mpiVersion))
+    try plan.requireTrainable()
+    return (plan, train, test)
+  }
+
+  /// Rank 0's run directory and reports; nil on the other ranks.
+  private func makeCoordinator(_ plan: RunPlan) throws -> Coordinator? {
+    guard communicator.rank == 0 else { return nil }
+    return try Coordinator(directory: RunDirectory(plan), progress: options.progress)
+  }
+
+  /// Sends every kind of message of a step once, with values whose sum depends on the order, and
+  /// compares with the tree. In strict mode a run whose bits are not proved ends here.
+  private func proveBits(_ plan: RunPlan) throws -> String {
+    if case .no(let reason) = plan.bitInvariance {
+      return try unproved(plan, "not expected (\(reason))")
+    }
+    var probes: [BitInvariance.Probe] = []
+    for message in plan.messages {
+      let kind: BitInvariance.Probe.Kind =
+        message.elementType == .float64
+        ? .blockingDouble : message.isBlocking ? .blockingFloat : .startedFloat
+      let probe = BitInvariance.Probe(kind: kind, count: message.count)
+      if !probes.contains(probe) { probes.append(probe) }
+    }
+    let isProved = try BitInvariance.prove(probes, over: communicator, seed: plan.seed)
+    return isProved ? "proved" : try unproved(plan, "not proved")
+  }
+
+  private func unproved(_ plan: RunPlan, _ finding: String) throws -> String {
+    guard plan.config.communication.strictBits else { return finding }
+    throw JobFailure(
+      .numerics,
+      "bit invariance over ranks: \(finding), and communication.strict_bits asks for it; use 1, 2, 4 "
+        + "or 8 ranks and shards, default MPI algorithms, or set communication.strict_bits to false"
+    )
+  }
+
+  /// Rank 0 reads and checks the checkpoint to go on from; nil where the run begins.
+  private func findSnapshot(
+    _ plan: RunPlan, _ coordinator: Coordinator?
+  ) throws -> RunSnapshot? {
+    guard let coordinator else { return nil }
+    let store = coordinator.directory.store
+    let checkpoint: Checkpoint?
+    switch options.resume {
+    case .path(let path): checkpoint = try Checkpoint(verifying: path)
+    case .never:
+      guard try store.list().isEmpty else {
+        throw JobFailure(
+          .cannotCreate,
+          "\(store.directory): holds checkpoints of an earlier run; choose another --output, remove "
+            + "them, or go on with --resume auto")
+      }
+      checkpoint = nil
+    case .automatic:
+      let (newest, notes) = try store.newestGood()
+      for note in notes { coordinator.note(note) }
+      if newest == nil && !notes.isEmpty {
+        throw JobFailure(
+          .badData,
+          "\(store.directory): no checkpoint is intact (\(notes[0])); start anew with another "
+            + "--output, or remove them")
+      }
+      checkpoint = newest
+    }
+    guard let checkpoint else { return nil }
+    let snapshot = try RunSnapshot(reading: checkpoint)
+    for note in try snapshot.check(against: plan, path: checkpoint.directory) {
+      coordinator.note(note)
+    }
+    return snapshot
+  }
+}
+
+extension DataSummary {
+  /// What opened datasets say of themselves.
+  package init(train: any Dataset, test: any Dataset) {
+    self.init(
+      trainCount: train.count, testCount: test.count, classes: max(train.classes, test.classes),
+      channels: train.channels, height: train.height, width: train.width,
+      fingerprint: "\(train.fingerprint); \(test.fingerprint)")
+  }
+}
+
+/// The configuration file as given, for the run directory.
+enum ConfigurationCopy {
+  static func read(_ path: String) throws -> [UInt8] {
+    guard let file = fopen(path, "re") else {
+      throw JobFailure(.missingInput, "\(path): \(String(cString: strerror(errno)))")
+    }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while case let count = fread(&chunk, 1, chunk.count, file), count > 0 {
+      bytes += chunk[..<count]
+    }
+    return bytes
+  }
+}

@@ -1,0 +1,137 @@
+import Orchestration
+import Reporting
+import RunPlanning
+
+/// `repvgg bench step|collectives`; under mpirun all ranks take part.
+enum BenchCommand {
+  static func run(_ invocation: Invocation) -> Int32 {
+    Backend.run { backend in
+      if invocation.positionals[0] == "collectives" {
+        try collectives(invocation, backend)
+      } else {
+        try step(invocation, backend)
+      }
+      return .done
+    }
+  }
+
+  private static func step(_ invocation: Invocation, _ backend: Backend) throws {
+    let name = invocation.text("--model") ?? "RepVGG-A0"
+    var settings = StepBenchmark.Settings(
+      architecture: try Agreement.all(backend.communicator) { try architecture(name) })
+    if let batch = invocation.integer("--batch") { settings.batch = batch }
+    if let resolution = invocation.integer("--resolution") { settings.resolution = resolution }
+    if let threads = invocation.integer("--threads") { settings.threads = threads }
+    if let steps = invocation.integer("--steps") { settings.steps = steps }
+    if let mode = invocation.text("--batch-norm").flatMap(RunConfig.BatchNormMode.init) {
+      settings.batchNorm = mode
+    }
+    let report = try StepBenchmark(settings, communicator: backend.communicator).run()
+    let ranks = backend.communicator.size
+    if invocation.flag("--json") {
+      Speaker.say(json(report, settings, ranks: ranks).text())
+    } else {
+      Speaker.say(text(report, settings, ranks: ranks))
+    }
+  }
+
+  /// A network of the zoo, read as a configuration would.
+  private static func architecture(_ name: String) throws -> Architecture {
+    do {
+      return try RunConfig.decode(
+        text: "{}", file: "--model", overrides: ["model.architecture=\(name)"]
+      ).model.architecture
+    } catch {
+      throw ConfigurationError(error.kind, place: "--model \(name)", error.problem)
+    }
+  }
+
+  private static func json(
+    _ report: StepBenchmark.Report, _ settings: StepBenchmark.Settings, ranks: Int
+  ) -> JSONValue {
+    .object([
+      ("benchmark", "step"), ("model", .string(settings.architecture.name)),
+      ("ranks", .int(ranks)), ("threads", .int(settings.threads)),
+      ("batch", .int(settings.batch)), ("global_batch", .int(report.globalBatch)),
+      ("shards", .int(report.shards)), ("resolution", .int(settings.resolution)),
+      ("batch_norm", .string(settings.batchNorm.rawValue)), ("steps", .int(settings.steps)),
+      ("images_per_second", .double(report.imagesPerSecond)),
+      ("seconds_per_step", .double(report.secondsPerStep)),
+      ("fastest_step", .double(report.fastestStep)),
+      ("slowest_step", .double(report.slowestStep)),
+      ("peak_resident_bytes", .int(report.peakResidentBytes)),
+      (
+        "shares",
+        .object([
+          ("compute", .double(report.computeShare)),
+          ("collectives", .double(report.collectivesShare)),
+          ("waiting", .double(report.waitingShare)),
+        ])
+      ),
+      ("collectives_per_step", .int(report.collectivesPerStep)),
+      ("collective_bytes_per_step", .int(report.bytesPerStep)),
+      ("blas_kernel", .string(Machine.summary(mpiVersion: "").blasKernel)),
+      ("cpu", .string(Machine.processor)),
+    ])
+  }
+
+  private static func text(
+    _ report: StepBenchmark.Report, _ settings: StepBenchmark.Settings, ranks: Int
+  ) -> String {
+    var summary = Summary(
+      title: "\(settings.architecture.name), \(settings.resolution)x\(settings.resolution), batch "
+        + "\(settings.batch) x \(ranks) ranks x \(settings.threads) threads, "
+        + "\(settings.batchNorm.rawValue) BatchNorm")
+    summary.append("images/s", Quantity.fixed(report.imagesPerSecond, decimals: 1))
+    summary.append(
+      "seconds a step",
+      "\(Quantity.fixed(report.secondsPerStep, decimals: 4)) (median of \(settings.steps); "
+        + "\(Quantity.fixed(report.fastestStep, decimals: 4)) to "
+        + "\(Quantity.fixed(report.slowestStep, decimals: 4)))")
+    summary.append("peak memory of a rank", Quantity.bytes(report.peakResidentBytes))
+    summary.append("in collectives", Quantity.percent(report.collectivesShare))
+    summary.append(
+      "collectives a step",
+      "\(report.collectivesPerStep), \(Quantity.bytes(report.bytesPerStep))")
+    return summary.text
+  }
+
+  private static func collectives(_ invocation: Invocation, _ backend: Backend) throws {
+    let repetitions = invocation.integer("--steps") ?? 10
+    let rows = try CollectivesBenchmark(
+      communicator: backend.communicator, repetitions: repetitions
+    ).run()
+    if invocation.flag("--json") {
+      Speaker.say(
+        JSONValue.object([
+          ("benchmark", "collectives"), ("ranks", .int(backend.communicator.size)),
+          ("backend", .string(backend.communicator.backend)), ("repetitions", .int(repetitions)),
+          (
+            "sums",
+            .array(
+              rows.map {
+                .object([
+                  ("type", .string($0.kind)), ("bytes", .int($0.bytes)),
+                  ("median_seconds", .double($0.medianSeconds)),
+                  ("fastest_seconds", .double($0.fastestSeconds)),
+                ])
+              })
+          ),
+        ]).text())
+      return
+    }
+    var table = TextTable([
+      .left("sum of"), .right("size"), .right("median"), .right("fastest"), .right("a second"),
+    ])
+    for row in rows {
+      table.append([
+        row.kind, Quantity.bytes(row.bytes),
+        "\(Quantity.fixed(row.medianSeconds * 1e6, decimals: 0)) us",
+        "\(Quantity.fixed(row.fastestSeconds * 1e6, decimals: 0)) us",
+        Quantity.bytes(Int(Double(row.bytes) / max(row.medianSeconds, 1e-9))),
+      ])
+    }
+    Speaker.say(
+      "\(backend.communicator.size) ranks over \(backend.communicator.backend)\n" + table.text)
+  }
+}

@@ -1,0 +1,35 @@
+import ImageData
+import Kernels
+import Orchestration
+import RunPlanning
+
+/// `repvgg plan CONFIG`: what would run. Nothing is written and no MPI is started.
+enum PlanCommand {
+  static func run(_ invocation: Invocation) throws -> ExitCode {
+    let overrides = invocation.texts("--set")
+    let config = try RunConfig.load(path: invocation.positionals[0], overrides: overrides)
+    let world = Machine.environment("OMPI_COMM_WORLD_SIZE").flatMap { Int($0) }
+    let plan = try RunPlan.resolve(
+      config: config, worldSize: invocation.integer("--ranks") ?? world ?? 1,
+      threads: invocation.integer("--threads") ?? 1, data: try summary(config),
+      machine: Machine.summary(mpiVersion: "none"))
+    if invocation.flag("--json") {
+      Speaker.say(plan.json())
+    } else {
+      Speaker.say(plan.text(configuration: invocation.positionals[0], overrides: overrides))
+    }
+    return .done
+  }
+
+  /// What the data are, or the usual sizes where none are named or none are there yet.
+  private static func summary(_ config: RunConfig) throws -> DataSummary {
+    guard config.data.isNamed else { return .assumed(for: config) }
+    do {
+      let (train, test) = try Datasets.open(config: config)
+      return DataSummary(train: train, test: test)
+    } catch {
+      if error.kind == .missing { return .assumed(for: config) }
+      throw error
+    }
+  }
+}
