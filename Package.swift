@@ -25,7 +25,8 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [S
 }
 
 /// `excluding`: files that tests find beside their source.
-func tests(_ name: String, _ dependencies: [Target.Dependency], excluding: [String] = []) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], excluding: [String] = []) -> Target
+{
   .testTarget(name: name, dependencies: dependencies + ["_TestSupport"], exclude: excluding)
 }
 
@@ -102,7 +103,10 @@ let package = Package(
     tests("DeploymentTests", ["Deployment", "RepVGGModel", "RunPlanning", "Tensors"]),
     tests(
       "OrchestrationTests",
-      ["Orchestration", "Checkpoints", "Collectives", "RunPlanning", "Tensors"],
+      [
+        "Orchestration", "Checkpoints", "Collectives", "RepVGGModel", "Kernels", "RunPlanning",
+        "Tensors",
+      ],
       excluding: ["Golden"]),
     // Run the built program as its users do.
     tests("CommandTests", ["RunPlanning", "Tensors"], excluding: ["Snapshots"]),

@@ -20,6 +20,11 @@ final class ClassifierHead {
     logitArena = Arena(count: shape.imageCapacity * shape.classes)
   }
 
+  /// Bytes of features, logits and their gradients.
+  var bytes: Int {
+    (features.count + featureGradients.count + logitArena.count) * MemoryLayout<Float>.stride
+  }
+
   /// Logits of one shard, [count][classes], valid until the next forward pass.
   func logits(shard: Int) -> UnsafeMutablePointer<Float> {
     logitArena.base + shard * shape.shardCapacity * shape.classes

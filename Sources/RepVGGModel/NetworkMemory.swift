@@ -93,6 +93,13 @@ final class NetworkMemory {
     gradientArena.base + (buffer % 2) * gradientCount + shard * shape.shardCapacity * imageCount
   }
 
+  /// Bytes of all of it.
+  var bytes: Int {
+    let arenas = [activations, gradientArena, scratchArena, flippedWeights, counterArena]
+    return arenas.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride }
+      + (sums + inputSums).reduce(0) { $0 + $1.bytes }
+  }
+
   func scratch(worker: Int) -> UnsafeMutablePointer<Float> {
     scratchArena.base + worker * scratchCount
   }

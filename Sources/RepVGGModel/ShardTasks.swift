@@ -34,6 +34,8 @@ struct ShardTasks {
 /// start.
 final class ShardSums {
   let length: Int
+  /// Bytes of all sums.
+  let bytes: Int
   private let shards: Int
   private let partials: UnsafeMutablePointer<Double>
   private let totals: UnsafeMutablePointer<Double>
@@ -42,6 +44,7 @@ final class ShardSums {
   init(length: Int, tasks: Int, shards: Int) {
     self.length = length
     self.shards = shards
+    bytes = (tasks + shards) * length * MemoryLayout<Double>.stride
     partials = .allocate(capacity: max(1, tasks * length))
     totals = .allocate(capacity: max(1, shards * length))
     totals.initialize(repeating: 0, count: max(1, shards * length))

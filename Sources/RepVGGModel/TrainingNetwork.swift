@@ -144,6 +144,10 @@ extension TrainingNetwork {
     for name in batchCounts.keys { batchCounts[name, default: 0] += 1 }
   }
 
+  /// Bytes that the network has allocated, apart from parameters and gradients: what grows with the
+  /// batch and the threads.
+  package var workingBytes: Int { memory.bytes + head.bytes }
+
   /// All running statistics, for copying them between ranks when BatchNorm is local.
   package var runningStatistics: UnsafeMutableBufferPointer<Float> { statisticsArena.all }
 

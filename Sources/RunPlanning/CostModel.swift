@@ -54,8 +54,10 @@ package struct MemoryEstimate: Sendable, Equatable {
   package var activations = 0
   /// Gradients with respect to activations: that of a block's output and that of its input.
   package var activationGradients = 0
-  /// Working memory of the convolutions, for all threads.
+  /// Working memory of the convolutions, for all threads, and sums of their tasks.
   package var scratch = 0
+  /// Images and layers of the deploy network, which is evaluated beside the training network.
+  package var evaluation = 0
   /// Batches that the loader keeps ready, and the one in use.
   package var loader = 0
   /// Images that the data set holds in memory.
@@ -66,8 +68,8 @@ package struct MemoryEstimate: Sendable, Equatable {
     [
       ("parameters", parameters), ("gradients", gradients), ("momentum", momentum),
       ("shard_scratch", shardScratch), ("activations", activations),
-      ("activation_gradients", activationGradients), ("scratch", scratch), ("loader", loader),
-      ("dataset", dataset),
+      ("activation_gradients", activationGradients), ("scratch", scratch),
+      ("evaluation", evaluation), ("loader", loader), ("dataset", dataset),
     ]
   }
 
@@ -101,23 +103,32 @@ extension CostModel {
 
   private static let floatBytes = 4
 
+  /// What the training network, the optimizer, the evaluation and the loader allocate; a test holds
+  /// it against what they do allocate.
   package func memory(layout: ArenaLayout, load: Load) -> MemoryEstimate {
     let arena = layout.count * Self.floatBytes
     let inputs = blocks.first.map { $0.inputPixels * $0.inputChannels } ?? 0
     let outputs = blocks.map { $0.outputPixels * $0.outputChannels }
+    let largestOutput = outputs.max() ?? 0
     var memory = MemoryEstimate()
     memory.parameters = arena
     memory.gradients = 2 * arena
     memory.momentum = arena
     memory.shardScratch =
       Self.counterSlots(shards: load.shards) * largestLayerWeights * Self.floatBytes
-    // Of each block the input (the output of the block before) and the outputs of its two
-    // convolutions.
-    let kept = inputs + 3 * outputs.reduce(0, +)
-    memory.activations = load.images * kept * Self.floatBytes
-    memory.activationGradients =
-      2 * load.images * max(inputs, outputs.max() ?? 0) * Self.floatBytes
-    memory.scratch = load.threads * largestScratch * Self.floatBytes
+    // Of each block its output and the outputs of its two convolutions; the head's features and
+    // logits with their gradients.
+    let head = 2 * (featureWidth + classes)
+    memory.activations =
+      load.images * (3 * outputs.reduce(0, +) + head) * Self.floatBytes
+    memory.activationGradients = 2 * load.images * largestOutput * Self.floatBytes
+    memory.scratch =
+      (load.threads * largestScratch + largestFlippedWeights) * Self.floatBytes
+      + taskSums(load) * 8
+    // Fusing gives about as many weights as the training form has.
+    memory.evaluation =
+      arena + (load.images * (inputs + 2 * largestOutput) + load.threads * largestScratch)
+      * Self.floatBytes
     memory.loader = (load.prefetch + 1) * load.images * inputs * Self.floatBytes
     memory.dataset = load.datasetBytes
     return memory
@@ -125,7 +136,7 @@ extension CostModel {
 
   /// Slots beside the gradient itself with which a binary counter adds up `shards` partials.
   package static func counterSlots(shards: Int) -> Int {
-    shards <= 1 ? 1 : Int.bitWidth - (shards - 1).leadingZeroBitCount + 1
+    shards <= 1 ? 0 : Int.bitWidth - (shards - 1).leadingZeroBitCount
   }
 
   /// Elements of the largest weight tensor.
@@ -134,9 +145,50 @@ extension CostModel {
       .reduce(classes * featureWidth, max)
   }
 
-  /// Elements of the largest im2col matrix of one image.
+  /// Elements of gathered columns of the largest convolution task (`Convolution` cuts the tasks).
   private var largestScratch: Int {
-    blocks.map { $0.outputPixels * 9 * $0.inputChannels }.max() ?? 0
+    blocks.map { block in
+      let (inputs, outputs) = (
+        block.inputChannels / block.groups, block.outputChannels / block.groups
+      )
+      let width = block.outputWidth
+      let forward = Self.bandHeight(channels: inputs, width: width) * width * 9 * inputs
+      let weights =
+        max(1, 65_536 / max(1, 9 * inputs * width), 1024 / width) * width * 9 * inputs
+      let data =
+        block.stride == 1
+        ? Self.bandHeight(channels: outputs, width: block.inputWidth) * block.inputWidth * 9
+          * outputs : block.outputPixels * 9 * inputs
+      return max(forward, weights, data)
+    }.max() ?? 0
+  }
+
+  /// Rows of output pixels in one task of a convolution.
+  private static func bandHeight(channels: Int, width: Int) -> Int {
+    max(1, 65_536 / max(1, 9 * channels * width), (256 + width - 1) / width)
+  }
+
+  private var largestFlippedWeights: Int {
+    blocks.filter { $0.stride == 1 }
+      .map { $0.outputChannels * ($0.inputChannels / $0.groups) * 9 }.max() ?? 0
+  }
+
+  /// Float64 sums of all tasks of a pass, for every block.
+  private func taskSums(_ load: Load) -> Int {
+    blocks.reduce(0) { sum, block in
+      func segments(_ channels: Int, _ pixels: Int) -> Int {
+        let rows = max(32, (16_384 / channels + 31) / 32 * 32)
+        return (load.shardSize * pixels + rows - 1) / rows
+      }
+      let height = Self.bandHeight(
+        channels: block.inputChannels / block.groups, width: block.outputWidth)
+      let bands = (load.shardSize * block.outputHeight + height - 1) / height
+      let output = segments(block.outputChannels, block.outputPixels)
+      let input = segments(block.inputChannels, block.inputPixels)
+      return sum + load.shards
+        * (4 * block.outputChannels * (max(bands, output) + 1) + 2 * block.inputChannels
+          * (input + 1))
+    }
   }
 
   /// Whether every count of this network stays far inside `Int`; in floating point, so that the

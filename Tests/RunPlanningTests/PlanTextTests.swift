@@ -40,13 +40,14 @@ struct PlanTextTests {
       parameters             21.82 kB
       gradients              43.65 kB
       momentum               21.82 kB
-      shard scratch          27.65 kB
-      activations             2.02 MB
+      shard scratch          18.43 kB
+      activations             1.98 MB
       activation gradients  752.64 kB
-      scratch                56.45 kB
+      scratch               614.50 kB
+      evaluation              1.41 MB
       loader                141.12 kB
       dataset                54.88 MB
-      total                  57.97 MB
+      total                  59.88 MB
 
     messages per step
       forward statistics    5   2.22 kB  float64  blocking
