@@ -147,7 +147,7 @@ private struct BlockComparison {
     let hasIdentity = training["\(key).rbr_identity.weight"] != nil
     let identityNorm =
       hasIdentity ? try Fuse.Norm("\(key).rbr_identity", of: training, channels: outputs) : nil
-    var random = CounterRandom(seed: 1, epoch: 0, sample: 0, purpose: .test)
+    var random = CounterRandom(seed: 1, epoch: 0, sample: 0, purpose: .certificate)
     // Input channels of all groups: an identity block has as many as outputs. Without an identity
     // the groups see the same values, which changes nothing about the comparison.
     let neighbourhood = (0..<max(inputs, outputs) * 9).map { _ in random.normal() }

@@ -15,6 +15,7 @@ package struct CounterRandom: Sendable {
     case synthetic = 5
     case probe = 6
     case test = 7
+    case certificate = 8
   }
 
   private let key: SIMD2<UInt32>

@@ -1,0 +1,101 @@
+import Deployment
+import RepVGGModel
+import RunPlanning
+import Tensors
+import Testing
+import _TestSupport
+
+@Suite struct FuseTests {
+  /// Networks with groups 1, 2 and 4, with and without identity, and statistics away from 0 and 1.
+  static let histories: [ReferenceHistory] = [
+    ReferenceHistory(
+      architecture: Architecture(stemWidth: 4, depths: [2], widths: [6]), size: 9, batch: 3),
+    ReferenceHistory(
+      architecture: Architecture(
+        stemWidth: 4, depths: [2, 2], widths: [8, 8], groups: [1: 2, 2: 2, 3: 4, 4: 4]), size: 17,
+      batch: 4),
+  ]
+
+  static func states(_ index: Int) -> (training: NamedTensors, deploy: NamedTensors) {
+    let golden = histories[index].tensors()
+    func group(_ prefix: String) -> NamedTensors {
+      var tensors = NamedTensors()
+      for (name, tensor) in golden where name.hasPrefix(prefix) {
+        tensors[String(name.dropFirst(prefix.count))] = tensor
+      }
+      return tensors
+    }
+    return (group("final."), group("deploy."))
+  }
+
+  /// The oracle fuses by response: it knows nothing of equations 2–4.
+  @Test(arguments: 0..<2) func fuseIsTheResponseOfTheBranches(index: Int) throws {
+    let (training, expected) = Self.states(index)
+    let deploy = try Fuse.deployTensors(from: training)
+    #expect(Set(deploy.names) == Set(expected.names))
+    for (name, tensor) in expected {
+      let actual = try #require(deploy[name]?.floats).map(Double.init)
+      let truth = try #require(tensor.floats).map(Double.init)
+      #expect(relativeError(actual, truth) < 1e-6, "\(name)")
+    }
+  }
+
+  @Test(arguments: 0..<2) func certificateHoldsForTheFuse(index: Int) throws {
+    let (training, _) = Self.states(index)
+    let deploy = try Fuse.deployTensors(from: training)
+    let certificate = try FuseCertificate(
+      model: "m", training: training, deploy: deploy, comparison: nil,
+      tolerances: RunConfig.Fuse())
+    #expect(certificate.holds, "\(certificate.failures)")
+    #expect(certificate.worstBlockError < 2e-7)
+    #expect(certificate.blocks.map(\.key).first == "stage0")
+  }
+
+  /// One wrong value anywhere makes the certificate fail and names the block.
+  @Test(arguments: [
+    "stage0.rbr_reparam.bias", "stage1.1.rbr_reparam.weight", "linear.weight",
+  ])
+  func certificateFindsAWrongValue(name: String) throws {
+    let (training, _) = Self.states(1)
+    var deploy = try Fuse.deployTensors(from: training)
+    let tensor = try #require(deploy[name])
+    var values = try #require(tensor.floats)
+    values[values.count / 2] += 0.001
+    deploy[name] = Tensor(shape: tensor.shape, values)
+    let certificate = try FuseCertificate(
+      model: "m", training: training, deploy: deploy, comparison: nil,
+      tolerances: RunConfig.Fuse())
+    #expect(!certificate.holds)
+    let place = name.replacing(".rbr_reparam.bias", with: "")
+      .replacing(".rbr_reparam.weight", with: "")
+    #expect(certificate.failures.count == 1 && certificate.failures[0].contains(place))
+  }
+
+  @Test func certificateJudgesLogits() throws {
+    let (training, _) = Self.states(0)
+    let deploy = try Fuse.deployTensors(from: training)
+    func failures(agreement: Int, difference: Double) throws -> [String] {
+      try FuseCertificate(
+        model: "m", training: training, deploy: deploy,
+        comparison: FuseCertificate.Comparison(
+          split: "test", count: 1000, agreement: agreement, largestDifference: difference,
+          largestLogit: 10, trainingTop1: 0.9, deployTop1: 0.9), tolerances: RunConfig.Fuse()
+      ).failures
+    }
+    #expect(try failures(agreement: 1000, difference: 1e-5).isEmpty)
+    #expect(try failures(agreement: 998, difference: 1e-5).count == 1)
+    #expect(try failures(agreement: 1000, difference: 0.1).count == 1)
+    #expect(try failures(agreement: 1000, difference: .infinity).count == 1)
+    #expect(try failures(agreement: 1000, difference: .nan).count == 1)
+  }
+
+  @Test func missingTensorsAreNamed() throws {
+    let (training, _) = Self.states(0)
+    for name in ["stage1.0.rbr_1x1.conv.weight", "stage0.rbr_dense.bn.running_var", "linear.bias"] {
+      var tensors = training
+      tensors[name] = nil
+      let error = #expect(throws: DeploymentError.self) { try Fuse.deployTensors(from: tensors) }
+      #expect(error?.description.contains(name) == true)
+    }
+  }
+}
