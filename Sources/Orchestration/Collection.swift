@@ -63,7 +63,7 @@ package struct Collection {
     }
     return Run(
       directory: directory, name: name,
-      architecture: try value("architecture.name", of: plan, String.self),
+      architecture: try value("architecture", of: plan, String.self),
       trainingParameters: try value("parameters.training", of: plan, Int.self),
       deployParameters: try value("parameters.deploy", of: plan, Int.self),
       deployMACs: try value("macs.deploy", of: plan, Int.self),
