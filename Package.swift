@@ -63,7 +63,7 @@ let package = Package(
     room(
       "Training",
       ["RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels"]),
-    room("Deployment", ["RepVGGModel", "ImageData", "RunPlanning", "Tensors"]),
+    room("Deployment", ["RepVGGModel", "RunPlanning", "Tensors"]),
 
     // Floor 4
     room(
@@ -77,8 +77,8 @@ let package = Package(
     .executableTarget(
       name: "repvgg",
       dependencies: [
-        "Orchestration", "Training", "Deployment", "RepVGGModel", "ImageData", "Checkpoints",
-        "MPICollectives", "Kernels", "Tensors", "Collectives", "RunPlanning", "Reporting",
+        "Orchestration", "Deployment", "ImageData", "Checkpoints", "MPICollectives", "Kernels",
+        "Tensors", "Collectives", "RunPlanning", "Reporting",
       ]),
 
     // Beside the house: what tests share, and the suite that runs under mpirun.

@@ -1,4 +1,3 @@
-import Kernels
 import RepVGGModel
 import RunPlanning
 import Tensors

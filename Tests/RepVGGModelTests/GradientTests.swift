@@ -34,7 +34,8 @@ struct GradientCase: CustomTestStringConvertible, Sendable {
       height: 17, width: 16),
     GradientCase(
       name: "groups 4 on stride 2",
-      architecture: Architecture(stemWidth: 8, depths: [1, 1], widths: [8, 16], groups: [1: 4, 2: 4]),
+      architecture: Architecture(
+        stemWidth: 8, depths: [1, 1], widths: [8, 16], groups: [1: 4, 2: 4]),
       height: 16, width: 15),
     GradientCase(
       name: "odd sizes, stride 1 everywhere",

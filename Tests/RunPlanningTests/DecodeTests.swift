@@ -4,52 +4,54 @@ import Testing
 @testable import RunPlanning
 
 struct DecodeTests {
+  /// Every key with a value other than its default.
+  private static let everyKey = """
+    name: mine
+    output: /somewhere/else
+    model: {architecture: RepVGG-B1g4, classes: 100, strides: [1, 1, 2, 2, 1]}
+    data:
+      format: idx
+      directory: "/data/x"
+      train_images: a
+      train_labels: b
+      test_images: c
+      test_labels: d
+      resolution: 32
+      channels: 1
+      mean: [0.25]
+      standard_deviation: [0.5]
+      crop_padding: 4
+      horizontal_flip: true
+      prefetch: 3
+      train_limit: 1000
+      test_limit: 500
+    training:
+      global_batch: 64
+      shards: 4
+      epochs: 12
+      max_steps: 99
+      seed: 18446744073709551615
+      batch_norm: local
+      label_smoothing: 0.1
+      shuffle: false
+    optimizer: {momentum: 0.8, nesterov: true, weight_decay: 5e-4}
+    schedule:
+      kind: step
+      learning_rate: 0.2
+      final_learning_rate: 1e-3
+      warmup_epochs: 1.5
+      warmup_start: 0.1
+      milestones: [4, 8.5]
+      gamma: 0.2
+      power: 2
+    evaluation: {every_epochs: 0}
+    checkpoint: {every_steps: 0, every_minutes: .5, keep: 9}
+    communication: {bucket_bytes: 65536, strict_bits: true}
+    fuse: {block_tolerance: 1e-5, logit_tolerance: 1e-2, minimum_agreement: 1}
+    """
+
   @Test func everyKeyIsDecoded() throws {
-    let config = try Sample.config(
-      """
-      name: mine
-      output: /somewhere/else
-      model: {architecture: RepVGG-B1g4, classes: 100, strides: [1, 1, 2, 2, 1]}
-      data:
-        format: idx
-        directory: "/data/x"
-        train_images: a
-        train_labels: b
-        test_images: c
-        test_labels: d
-        resolution: 32
-        channels: 1
-        mean: [0.25]
-        standard_deviation: [0.5]
-        crop_padding: 4
-        horizontal_flip: true
-        prefetch: 3
-        train_limit: 1000
-        test_limit: 500
-      training:
-        global_batch: 64
-        shards: 4
-        epochs: 12
-        max_steps: 99
-        seed: 18446744073709551615
-        batch_norm: local
-        label_smoothing: 0.1
-        shuffle: false
-      optimizer: {momentum: 0.8, nesterov: true, weight_decay: 5e-4}
-      schedule:
-        kind: step
-        learning_rate: 0.2
-        final_learning_rate: 1e-3
-        warmup_epochs: 1.5
-        warmup_start: 0.1
-        milestones: [4, 8.5]
-        gamma: 0.2
-        power: 2
-      evaluation: {every_epochs: 0}
-      checkpoint: {every_steps: 0, every_minutes: .5, keep: 9}
-      communication: {bucket_bytes: 65536, strict_bits: true}
-      fuse: {block_tolerance: 1e-5, logit_tolerance: 1e-2, minimum_agreement: 1}
-      """)
+    let config = try Sample.config(Self.everyKey)
     var expected = RunConfig()
     expected.name = "mine"
     expected.output = "/somewhere/else"
