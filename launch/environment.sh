@@ -43,9 +43,9 @@ is_positive_number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
 find_swift() {
   if command -v swift >/dev/null; then return; fi
   local place
-  for place in "${SWIFT_HOME:+$SWIFT_HOME/usr/bin}" /opt/swift/usr/bin "$HOME/.local/share/swiftly/bin"
-  do
-    if [[ -n $place && -x $place/swift ]]; then
+  local places=("${SWIFT_HOME:-}/usr/bin" /opt/swift/usr/bin "${HOME:-}/.local/share/swiftly/bin")
+  for place in "${places[@]}"; do
+    if [[ -x $place/swift ]]; then
       export PATH=$place:$PATH
       return
     fi
