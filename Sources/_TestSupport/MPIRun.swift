@@ -21,8 +21,9 @@ package enum MPIRun {
     environment: [String: String] = [:], directory: String? = nil, timeout: Double = 60
   ) throws -> ProgramResult {
     try MPIJob(
-      ranks: ranks, program: program, arguments, environment: environment, directory: directory
-    ).wait(timeout: timeout)
+      ranks: ranks, program: program, arguments, environment: environment, directory: directory,
+      timeout: timeout
+    ).wait()
   }
 }
 
@@ -36,16 +37,19 @@ package final class MPIJob {
   private let program: String
   private let scratch: ScratchDirectory
   private let turn: Turn
+  private let timeout: Double
 
+  /// - Parameter timeout: seconds after which mpirun ends the job.
   package init(
     ranks: Int, program: String = "repvgg", _ arguments: [String],
-    environment: [String: String] = [:], directory: String? = nil
+    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 60
   ) throws {
     guard let executable = MPIRun.executable else {
       throw ProgramRunError(description: MPIRun.skipReason)
     }
     let path = try builtProgram(program)
     self.program = program
+    self.timeout = timeout
     turn = try Turn(besides: path)
     scratch = try ScratchDirectory()
     let settings = [
@@ -53,7 +57,7 @@ package final class MPIJob {
       "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
       // Segments of killed ranks go with the directory.
       "OMPI_MCA_btl_vader_backing_directory": scratch.path, "TMPDIR": scratch.path,
-      "MPIEXEC_TIMEOUT": "60",
+      "MPIEXEC_TIMEOUT": "\(Int(timeout))",
     ]
     launcher = try RunningProgram(
       executable,
@@ -65,9 +69,7 @@ package final class MPIJob {
   package var ranks: [Int32] { launcher.children(named: program) }
 
   /// Waits for mpirun's end; call it once.
-  package func wait(timeout: Double = 60) throws -> ProgramResult {
-    try launcher.wait(timeout: timeout)
-  }
+  package func wait() throws -> ProgramResult { try launcher.wait(timeout: timeout + 5) }
 
   /// Whether all of `processes` are gone within so many seconds: ranks may outlive mpirun.
   package static func areGone(_ processes: [Int32], within seconds: Double) -> Bool {

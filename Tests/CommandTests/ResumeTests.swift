@@ -54,10 +54,10 @@ private struct Part {
 private func awaitStep(
   _ step: Int, of job: TinyJob, output: String, part: Int = 1, while isRunning: () -> Bool
 ) -> Bool {
-  for _ in 0..<15_000 {
+  for _ in 0..<6_000 {
     if let last = Part(of: job, output: output, part: part).last, last >= step { return true }
     if !isRunning() { return false }
-    usleep(2_000)
+    usleep(5_000)
   }
   return false
 }

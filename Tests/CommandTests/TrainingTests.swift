@@ -4,7 +4,7 @@ import Testing
 import _TestSupport
 
 extension ProgramTests {
-  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(3)))
+  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(20)))
   struct TrainingTests {}
 }
 
@@ -259,7 +259,7 @@ extension ProgramTests.TrainingTests {
         ranks: world.ranks,
         ["train", Quickstart.configuration, "--output", "out\(index)", "--quiet"] + settings
           + ["--threads", "\(world.threads)"],
-        directory: job.scratch.path)
+        directory: job.scratch.path, timeout: 240)
       #expect(result.status == 0, "\(world): \(result.stderr)")
       hashes.insert(try job.hash(of: "out\(index)"))
     }
