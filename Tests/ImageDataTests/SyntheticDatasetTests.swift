@@ -128,12 +128,17 @@ import _TestSupport
   @Test func refusals() throws {
     let directory = try directory()
     let nothing = try refusal { _ in }
-    #expect(nothing.kind == .configuration && nothing.message.contains("data.train_images"))
+    #expect(nothing.kind == .configuration && nothing.message.contains("no data are named"))
+    let partly = try refusal { $0.data.trainLabels = "labels" }
+    #expect(partly.kind == .configuration && partly.message.contains("data.train_images"))
     let absent = try refusal { $0.data.directory = directory.path("absent") }
     #expect(absent.kind == .missing && absent.message.contains("/absent: No such file"))
     let file = try refusal { $0.data.directory = directory.path(standardNames[0]) }
     #expect(file.kind == .missing && file.message.contains("is not a directory"))
-    let channels = try refusal { $0.data.channels = 3 }
+    let channels = try refusal {
+      $0.data.directory = directory.path
+      $0.data.channels = 3
+    }
     #expect(channels.kind == .configuration && channels.message.contains("data.channels"))
     let classes = try refusal {
       $0.data.directory = directory.path
