@@ -51,6 +51,11 @@ package enum Fuse {
     let (pointwiseShape, pointwise) = try values(
       "\(key).rbr_1x1.conv.weight", of: training, rank: 4)
     let (outputs, inputs) = (shape[0], shape[1])
+    let hasIdentity = training["\(key).rbr_identity.weight"] != nil
+    guard outputs > 0, inputs > 0, !hasIdentity || outputs % inputs == 0 else {
+      throw DeploymentError(
+        .badModel, "\(key): a kernel of shape \(shape) belongs to no block; check the file")
+    }
     guard shape[2...] == [3, 3], pointwiseShape == [outputs, inputs, 1, 1] else {
       throw DeploymentError(
         .badModel,
@@ -75,7 +80,7 @@ package enum Fuse {
       }
       block.bias[output] = denseNorm.biases[output] + pointwiseNorm.biases[output]
     }
-    if training["\(key).rbr_identity.weight"] != nil {
+    if hasIdentity {
       let norm = try Norm("\(key).rbr_identity", of: training, channels: outputs, epsilon: epsilon)
       for output in 0..<outputs {
         block.kernel[(output * inputs + output % inputs) * 9 + 4] += norm.factors[output]

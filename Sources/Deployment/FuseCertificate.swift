@@ -80,8 +80,11 @@ package struct FuseCertificate: Sendable, Codable {
 
   private func judge(training: NamedTensors, deploy: NamedTensors) -> [String] {
     var failures = blocks.compactMap { block -> String? in
-      let error = max(block.weightError, block.outputError)
-      guard !(error <= tolerances.blockTolerance) else { return nil }
+      // A NaN is within no tolerance, and must not hide behind the other error.
+      let errors = [block.weightError, block.outputError]
+      guard let error = errors.first(where: { !($0 <= tolerances.blockTolerance) }) else {
+        return nil
+      }
       return "\(block.key): relative error \(error) above \(tolerances.blockTolerance)"
     }
     for name in ["linear.weight", "linear.bias"] where training[name] != deploy[name] {
@@ -107,6 +110,9 @@ package struct FuseCertificate: Sendable, Codable {
   package func json() throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    // What is not finite must be said, not refused: such a certificate does not hold.
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     encoder.keyEncodingStrategy = .convertToSnakeCase
     return Array(try encoder.encode(self)) + [0x0A]
   }

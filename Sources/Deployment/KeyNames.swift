@@ -68,6 +68,14 @@ package enum KeyScheme: String, Sendable, CaseIterable {
     return nil
   }
 
+  /// A stage's or block's number as such names write it: digits, no sign, no leading zero.
+  private static func number(_ text: Substring) -> Int? {
+    guard text.utf8.count <= 4, let number = Int(text), number >= 0, String(number) == text else {
+      return nil
+    }
+    return number
+  }
+
   /// Stage, block and the name inside the block.
   private func splitBlock(_ name: String) -> (stage: Int, block: Int, rest: Substring)? {
     let stem = blockPrefixes(stage: 0, block: 0) + "."
@@ -81,8 +89,7 @@ package enum KeyScheme: String, Sendable, CaseIterable {
     guard name.hasPrefix(lead) else { return nil }
     let parts = name.dropFirst(lead.count).split(
       separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
-    guard parts.count == 3, let stage = Int(parts[0]), let block = Int(parts[1]), stage >= 0,
-      block >= 0
+    guard parts.count == 3, let stage = Self.number(parts[0]), let block = Self.number(parts[1])
     else { return nil }
     return (stage + offset, block, parts[2])
   }
