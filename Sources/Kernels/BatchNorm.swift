@@ -206,3 +206,33 @@ private func applyBackwardRun<L: Lanes>(
       .store(branch.gradient + place)
   }
 }
+
+/// g ← gradient where `gate` is positive, else 0; Σg is added to `sums` ([channels]).
+func gateRows(
+  _ gradient: UnsafePointer<Float>, by gate: UnsafePointer<Float>, rows: Int, channels: Int,
+  into output: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Double>
+) {
+  forEachRun(rows) { run in
+    forEachChannelGroup(channels) { channel in
+      gateRun(SIMD16<Float>.self, gradient, gate, run, channel, channels, output, sums)
+    } single: { channel in
+      gateRun(Float.self, gradient, gate, run, channel, channels, output, sums)
+    }
+  }
+}
+
+@inline(__always)
+private func gateRun<L: Lanes>(
+  _: L.Type, _ gradient: UnsafePointer<Float>, _ gate: UnsafePointer<Float>, _ run: Range<Int>,
+  _ channel: Int, _ channels: Int, _ output: UnsafeMutablePointer<Float>,
+  _ sums: UnsafeMutablePointer<Double>
+) {
+  var sum = L.zero
+  for row in run {
+    let place = row * channels + channel
+    let value = L.load(gradient + place).gated(by: L.load(gate + place))
+    value.store(output + place)
+    sum = sum + value
+  }
+  sum.accumulate(into: sums + channel)
+}

@@ -1,11 +1,19 @@
 /// One convolution as RepVGG has them: 3x3 with padding 1 or 1x1 with padding 0, stride 1 or more,
 /// groups, no bias; forward, data gradient and weight gradient over NHWC images.
 ///
-/// Weights are [group][tap][cin / groups][cout / groups]. The work on one shard's images is cut into
-/// tasks (`forwardBands`, …) that are a function of this shape and the number of images alone; the
-/// caller spreads tasks over threads, with `scratchCount` elements of scratch for each thread. The
-/// path is im2col and OpenBLAS.
+/// Weights are [group][tap][cin / groups][cout / groups]; the passes read them packed
+/// (`packForward`, `packBackward`), once a step. How the work on a shard's images is cut into chunks,
+/// slices and products is a function of this shape and the number of images alone: never of threads,
+/// ranks or the machine's load.
 package struct Convolution: Sendable, Equatable {
+  /// How the products are made.
+  package enum Path: String, Sendable {
+    /// Winograd F(4x4, 3x3): 36 products where the definition has 144.
+    case winograd = "winograd-4x4"
+    /// The definition, as products whose rows are pixels in their place.
+    case direct
+  }
+
   /// 3 or 1.
   package var kernel: Int
   package var stride: Int
@@ -40,303 +48,201 @@ package struct Convolution: Sendable, Equatable {
   package var weightCount: Int { taps * groupInputs * outputChannels }
   /// Elements of one group's weights.
   var groupWeights: Int { taps * groupInputs * groupOutputs }
-  /// A 1x1 convolution of stride 1 multiplies the images as they lie: no gathering.
-  var isPlainProduct: Bool { kernel == 1 && stride == 1 }
+
+  /// The path of all three passes. From measurements at development time (docs/performance.md): the
+  /// tiles must save a third of the products, and few channels do not pay for the transforms.
+  package var path: Path {
+    guard kernel == 3 && stride == 1 && min(groupInputs, groupOutputs) >= 8 else { return .direct }
+    return 3 * 36 * inputTiles.count <= 2 * 9 * inputPixels ? .winograd : .direct
+  }
+
+  var inputTiles: WinogradTiles {
+    WinogradTiles(height: inputHeight, width: inputWidth, channels: inputChannels)
+  }
+  var outputTiles: WinogradTiles {
+    WinogradTiles(height: inputHeight, width: inputWidth, channels: outputChannels)
+  }
+  var winogradWeights: WinogradWeights {
+    WinogradWeights(groups: groups, inputs: groupInputs, outputs: groupOutputs)
+  }
 }
 
-// MARK: - How the work is cut
+// MARK: - How the images of a shard are cut
 
 extension Convolution {
-  /// Elements of gathered columns that a task aims at: 256 KiB, half of a small core's L2.
-  private static let columnsTarget = 65_536
-  /// Rows of a product below which OpenBLAS's packing of the weights would show.
-  private static let minimumProductRows = 256
+  private var sliceImages: Int { Slices(pixels: inputPixels).imagesTogether }
 
-  /// Rows of output pixels (over all images of a shard) in one forward task. Independent of the
-  /// kernel size, so that a block's 3x3 and 1x1 branches share their tasks.
-  private var bandHeight: Int {
-    let columnsPerRow = max(1, 9 * groupInputs * outputWidth)
+  /// Tiles of a chunk: enough rows to use a matrix of weights well, and as many as the weight
+  /// gradient needs so that its sums are not loaded and stored more than its operands.
+  private var chunkImages: Int {
+    switch path {
+    case .winograd:
+      let tiles = max(96, min(groupInputs, groupOutputs) / 2)
+      return (tiles + inputTiles.count / 2) / inputTiles.count
+    case .direct:
+      let values = inputPixels * inputChannels + outputPixels * outputChannels
+      return max(512 / outputPixels, 262_144 / values)
+    }
+  }
+
+  /// Chunks into which `images` are cut: whole slices that pass through a convolution's phases
+  /// together, so that what one phase writes the next finds in the cache.
+  package func chunks(images: Int) -> Int {
+    let slices = slices(images: images)
+    let together = max(1, chunkImages / sliceImages)
+    return (slices + together - 1) / together
+  }
+
+  /// The images of one chunk.
+  package func chunk(_ index: Int, images: Int) -> Range<Int> {
+    let (chunks, slices) = (chunks(images: images), slices(images: images))
+    let start = slices * index / chunks * sliceImages
+    let end = min(slices * (index + 1) / chunks * sliceImages, images)
+    return start..<end
+  }
+
+  /// Most images of a chunk.
+  package func chunkCapacity(images: Int) -> Int {
+    (0..<chunks(images: images)).map { chunk($0, images: images).count }.max() ?? 0
+  }
+
+  /// Slices of `images`, the unit of element-wise passes beside the convolution.
+  package func slices(images: Int) -> Int { Slices(pixels: inputPixels).count(images: images) }
+
+  /// The images of slice `index` of a chunk, numbered within the chunk's shard.
+  package func slice(_ index: Int, of chunk: Range<Int>) -> Range<Int> {
+    let start = chunk.lowerBound + index * sliceImages
+    return start..<min(start + sliceImages, chunk.upperBound)
+  }
+
+  /// A slice's number within its shard.
+  package func sliceNumber(_ images: Range<Int>) -> Int { images.lowerBound / sliceImages }
+}
+
+/// Runs of images, the unit of element-wise passes: enough rows for whole runs of sums.
+package struct Slices {
+  let imagesTogether: Int
+
+  /// `pixels` of one image.
+  package init(pixels: Int) { imagesTogether = max(1, 64 / pixels) }
+
+  package func count(images: Int) -> Int { (images + imagesTogether - 1) / imagesTogether }
+
+  package func images(_ index: Int, of images: Int) -> Range<Int> {
+    index * imagesTogether..<min((index + 1) * imagesTogether, images)
+  }
+}
+
+// MARK: - Memory and packed weights
+
+/// Memory that a convolution works in: a part for all threads, and a part for each.
+package struct Workspace {
+  package var shared: UnsafeMutablePointer<Float>
+  private let workers: UnsafeMutablePointer<Float>
+  private let workerCount: Int
+
+  /// `workers`: `workerCount` elements for each thread, aligned to 64 bytes.
+  package init(
+    shared: UnsafeMutablePointer<Float>, workers: UnsafeMutablePointer<Float>, workerCount: Int
+  ) {
+    self.shared = shared
+    self.workers = workers
+    self.workerCount = workerCount
+  }
+
+  func worker(_ index: Int) -> UnsafeMutablePointer<Float> { workers + index * workerCount }
+}
+
+extension Convolution {
+  /// Elements of a thread's part of the workspace.
+  package var workerCount: Int {
+    let zeros = (max(groupInputs, groupOutputs) + 15) / 16 * 16
+    let tables = (RowProduct.scratchCount + 15) / 16 * 16
+    let weights = winogradWeights
     return max(
-      1, Self.columnsTarget / columnsPerRow,
-      (Self.minimumProductRows + outputWidth - 1) / outputWidth)
+      zeros + tables, WinogradTiles.patchCount, WinogradWeights.gradientScratch,
+      path == .winograd ? weights.backwardScratch : 0)
   }
 
-  /// Forward tasks of `images` images: runs of output rows, image after image.
-  package func forwardBands(images: Int) -> Int {
-    (images * outputHeight + bandHeight - 1) / bandHeight
+  /// Elements of the shared part for a forward pass over `images`.
+  package func forwardCount(images: Int) -> Int {
+    guard path == .winograd else { return 0 }
+    let tiles = chunkCapacity(images: images) * inputTiles.count
+    return WinogradTiles.frequencies * tiles * (inputChannels + outputChannels)
   }
 
-  /// Output rows of one forward task; row r is row r % outputHeight of image r / outputHeight.
-  package func forwardBand(_ index: Int, images: Int) -> Range<Int> {
-    index * bandHeight..<min((index + 1) * bandHeight, images * outputHeight)
+  /// Elements of the shared part for a backward pass over `images`.
+  package func backwardCount(images: Int) -> Int {
+    let capacity = chunkCapacity(images: images)
+    guard path == .winograd else { return gradientPanelCount(images: capacity) }
+    let tiles = capacity * inputTiles.count
+    let panels = groups * Panels.storedColumns(groupInputs)
+    return WinogradTiles.frequencies
+      * (tiles * (panels + outputChannels + inputChannels) + winogradWeights.gradientMatrix)
   }
 
-  /// Data-gradient tasks: bands where stride is 1, whole images otherwise.
-  package func dataGradientTasks(images: Int) -> Int {
-    stride == 1 ? transposed.forwardBands(images: images) : images
+  /// Elements of the weights as the forward pass reads them.
+  package var forwardWeightCount: Int {
+    path == .winograd
+      ? WinogradTiles.frequencies * winogradWeights.forwardMatrix
+      : taps * groupInputs * groups * Panels.storedColumns(groupOutputs)
   }
 
-  /// The stride-1 convolution whose forward pass is this one's data gradient.
-  private var transposed: Convolution {
-    Convolution(
-      kernel: kernel, stride: 1, groups: groups, inputChannels: outputChannels,
-      outputChannels: inputChannels, inputHeight: inputHeight, inputWidth: inputWidth)
+  /// Elements of the weights as the data gradient reads them.
+  package var backwardWeightCount: Int {
+    path == .winograd
+      ? WinogradTiles.frequencies * winogradWeights.backwardMatrix
+      : taps * groupOutputs * groups * Panels.storedColumns(groupInputs)
   }
 
-  /// Kernel rows that one weight-gradient task covers: all of them where the product would be too
-  /// thin otherwise.
-  private var kernelRowsPerTask: Int {
-    kernel == 3 && groups == 1 && inputChannels >= 32 ? 1 : kernel
-  }
-
-  /// Weight-gradient tasks of one shard.
-  package var weightGradientTasks: Int { groups * (kernel / kernelRowsPerTask) }
-
-  /// Output rows that one product of the weight gradient sums over.
-  private var weightGradientBandHeight: Int {
-    max(1, Self.columnsTarget / max(1, 9 * groupInputs * outputWidth), 1024 / outputWidth)
-  }
-
-  /// Elements of scratch that any task of this convolution needs.
-  package var scratchCount: Int {
-    let gathered = taps * groupInputs
-    let forward = isPlainProduct ? 0 : bandHeight * outputWidth * gathered
-    let weights = isPlainProduct ? 0 : weightGradientBandHeight * outputWidth * gathered
-    let data =
-      stride == 1
-      ? (kernel == 1 ? 0 : transposed.bandHeight * outputWidth * taps * groupOutputs)
-      : outputPixels * gathered
-    return max(forward, weights, data)
-  }
-}
-
-// MARK: - Forward
-
-extension Convolution {
-  /// Computes the output rows `band` of a shard.
-  ///
-  /// `input` [images, inputHeight, inputWidth, inputChannels], `output` [images, outputHeight,
-  /// outputWidth, outputChannels], both from the shard's first image. With `accumulate` the result
-  /// is added to what `output` holds.
-  package func forward(
-    band: Range<Int>, input: UnsafePointer<Float>, weights: UnsafePointer<Float>,
-    output: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>,
-    accumulate: Bool = false
+  /// Weights in memory order to what the forward pass reads.
+  package func packForward(
+    _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, pool: WorkerPool
   ) {
-    let firstPixel = band.lowerBound * outputWidth
-    let pixels = band.count * outputWidth
-    for group in 0..<groups {
-      var columns = input + firstPixel * inputChannels + group * groupInputs
-      var columnStride = inputChannels
-      if !isPlainProduct {
-        gatherColumns(input, band: band, group: group, kernelRows: 0..<kernel, into: scratch)
-        columns = UnsafePointer(scratch)
-        columnStride = taps * groupInputs
+    if path == .winograd {
+      let transform = winogradWeights
+      pool.run(transform.forwardTasks) { task, _ in
+        transform.transformForward(task: task, weights: weights, into: packed)
       }
-      gemm(
-        m: pixels, n: groupOutputs, k: taps * groupInputs, a: columns, lda: columnStride,
-        b: weights + group * groupWeights, ldb: groupOutputs, beta: accumulate ? 1 : 0,
-        c: output + firstPixel * outputChannels + group * groupOutputs, ldc: outputChannels)
-    }
-  }
-
-  /// im2col: for every output pixel of `band`, the input values under `kernelRows` of the kernel, in
-  /// the order [kernel row][kernel column][cin / groups], zeros outside the image.
-  private func gatherColumns(
-    _ input: UnsafePointer<Float>, band: Range<Int>, group: Int, kernelRows: Range<Int>,
-    into columns: UnsafeMutablePointer<Float>
-  ) {
-    let channels = groupInputs
-    let rowLength = kernel * channels
-    let columnLength = kernelRows.count * rowLength
-    var column = columns
-    for row in band {
-      let (image, y) = row.quotientAndRemainder(dividingBy: outputHeight)
-      let source = input + image * inputPixels * inputChannels + group * channels
-      for x in 0..<outputWidth {
-        let left = x * stride - padding
-        for kernelRow in kernelRows {
-          let target = column + (kernelRow - kernelRows.lowerBound) * rowLength
-          let inputRow = y * stride - padding + kernelRow
-          guard inputRow >= 0 && inputRow < inputHeight else {
-            target.update(repeating: 0, count: rowLength)
-            continue
-          }
-          gatherRow(source + inputRow * inputWidth * inputChannels, left: left, into: target)
-        }
-        column += columnLength
-      }
-    }
-  }
-
-  /// The input values under one row of the kernel, `left` being the leftmost column it touches.
-  @inline(__always)
-  private func gatherRow(
-    _ row: UnsafePointer<Float>, left: Int, into target: UnsafeMutablePointer<Float>
-  ) {
-    let channels = groupInputs
-    if groups == 1 && left >= 0 && left + kernel <= inputWidth {
-      copy(row + left * channels, to: target, count: kernel * channels)
       return
     }
-    for offset in 0..<kernel {
-      let x = left + offset
-      if x >= 0 && x < inputWidth {
-        copy(row + x * inputChannels, to: target + offset * channels, count: channels)
-      } else {
-        (target + offset * channels).update(repeating: 0, count: channels)
-      }
+    let panels = Panels.count(columns: groupOutputs)
+    let depth = taps * groupInputs
+    pool.run(groups * panels) { task, _ in
+      let (group, panel) = task.quotientAndRemainder(dividingBy: panels)
+      Panels.pack(
+        weights + group * groupWeights, stride: groupOutputs, depth: depth, columns: groupOutputs,
+        panel: panel, into: packed + group * depth * Panels.storedColumns(groupOutputs))
     }
   }
-}
 
-// MARK: - Data gradient
-
-extension Convolution {
-  /// Elements of the weights that `dataGradient` wants in place of the forward ones; 0 where it
-  /// takes those.
-  package var flippedWeightCount: Int { stride == 1 && kernel == 3 ? weightCount : 0 }
-
-  /// Weights of the transposed convolution: taps reversed, inputs and outputs exchanged.
-  package func flipWeights(
-    _ weights: UnsafePointer<Float>, into flipped: UnsafeMutablePointer<Float>
+  /// Weights in memory order to what the data gradient reads.
+  package func packBackward(
+    _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, space: Workspace,
+    pool: WorkerPool
   ) {
-    for group in 0..<groups {
+    if path == .winograd {
+      let transform = winogradWeights
+      pool.run(transform.backwardTasks) { task, worker in
+        transform.transformBackward(
+          task: task, weights: weights, into: packed, scratch: space.worker(worker))
+      }
+      return
+    }
+    let panels = Panels.count(columns: groupInputs)
+    let depth = taps * groupOutputs
+    pool.run(groups * panels) { task, _ in
+      let (group, panel) = task.quotientAndRemainder(dividingBy: panels)
+      let target = packed + group * depth * Panels.storedColumns(groupInputs)
+      let stored = Panels.storedWidth(panel: panel, columns: groupInputs)
+      let first = panel * Panels.width
       for tap in 0..<taps {
-        let place = group * groupWeights + tap * groupInputs * groupOutputs
-        let mirrored =
-          group * groupWeights + (taps - 1 - tap) * groupInputs * groupOutputs
-        for output in 0..<groupOutputs {
-          let row = flipped + mirrored + output * groupInputs
-          for input in 0..<groupInputs {
-            row[input] = weights[place + input * groupOutputs + output]
-          }
-        }
+        // Row 0 of this tap within the panel, as if the panel had only the tap's rows.
+        let place = target + first * depth + tap * groupOutputs * stored - first * groupOutputs
+        Panels.packTransposed(
+          weights + group * groupWeights + tap * groupInputs * groupOutputs, stride: groupOutputs,
+          depth: groupOutputs, columns: groupInputs, panel: panel, into: place)
       }
     }
-  }
-
-  /// One task of the gradient with respect to the input, of a shard of `images` images.
-  ///
-  /// `outputGradient` [images, outputHeight, outputWidth, outputChannels]; `inputGradient` is
-  /// written, or added to with `accumulate` (always where stride > 1: fill it before). `weights` are
-  /// the flipped ones where `flippedWeightCount` is not 0.
-  package func dataGradient(
-    task: Int, images: Int, outputGradient: UnsafePointer<Float>, weights: UnsafePointer<Float>,
-    inputGradient: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>,
-    accumulate: Bool
-  ) {
-    guard stride == 1 else {
-      scatterGradient(
-        image: task, outputGradient: outputGradient, weights: weights,
-        inputGradient: inputGradient, scratch: scratch)
-      return
-    }
-    let band = transposed.forwardBand(task, images: images)
-    if kernel == 3 {
-      transposed.forward(
-        band: band, input: outputGradient, weights: weights, output: inputGradient,
-        scratch: scratch, accumulate: accumulate)
-      return
-    }
-    let first = band.lowerBound * outputWidth
-    for group in 0..<groups {
-      gemm(
-        transposeB: true, m: band.count * outputWidth, n: groupInputs, k: groupOutputs,
-        a: outputGradient + first * outputChannels + group * groupOutputs, lda: outputChannels,
-        b: weights + group * groupWeights, ldb: groupOutputs, beta: accumulate ? 1 : 0,
-        c: inputGradient + first * inputChannels + group * groupInputs, ldc: inputChannels)
-    }
-  }
-
-  /// Stride above 1: the product gives every column's gradient, which is added where it came from.
-  private func scatterGradient(
-    image: Int, outputGradient: UnsafePointer<Float>, weights: UnsafePointer<Float>,
-    inputGradient: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
-  ) {
-    let columnLength = taps * groupInputs
-    for group in 0..<groups {
-      gemm(
-        transposeB: true, m: outputPixels, n: columnLength, k: groupOutputs,
-        a: outputGradient + image * outputPixels * outputChannels + group * groupOutputs,
-        lda: outputChannels, b: weights + group * groupWeights, ldb: groupOutputs, beta: 0,
-        c: scratch, ldc: columnLength)
-      let target = inputGradient + image * inputPixels * inputChannels + group * groupInputs
-      for pixel in 0..<outputPixels {
-        let (y, x) = pixel.quotientAndRemainder(dividingBy: outputWidth)
-        scatterColumn(scratch + pixel * columnLength, y: y, x: x, into: target)
-      }
-    }
-  }
-
-  @inline(__always)
-  private func scatterColumn(
-    _ column: UnsafePointer<Float>, y: Int, x: Int, into target: UnsafeMutablePointer<Float>
-  ) {
-    for tap in 0..<taps {
-      let inputY = y * stride - padding + tap / kernel
-      let inputX = x * stride - padding + tap % kernel
-      guard inputY >= 0 && inputY < inputHeight && inputX >= 0 && inputX < inputWidth else {
-        continue
-      }
-      add(
-        column + tap * groupInputs, to: target + (inputY * inputWidth + inputX) * inputChannels,
-        count: groupInputs)
-    }
-  }
-}
-
-// MARK: - Weight gradient
-
-extension Convolution {
-  /// One task of the gradient with respect to the weights: its part of `weightGradient` is the sum
-  /// over all images of the shard. Zero images give zeros.
-  package func weightGradient(
-    task: Int, images: Int, input: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>,
-    weightGradient: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
-  ) {
-    let tasksPerGroup = kernel / kernelRowsPerTask
-    let (group, part) = task.quotientAndRemainder(dividingBy: tasksPerGroup)
-    let kernelRows = part * kernelRowsPerTask..<(part + 1) * kernelRowsPerTask
-    let columnLength = kernelRows.count * kernel * groupInputs
-    let target =
-      weightGradient + group * groupWeights
-      + kernelRows.lowerBound * kernel * groupInputs * groupOutputs
-    let rows = images * outputHeight
-    if rows == 0 { target.update(repeating: 0, count: columnLength * groupOutputs) }
-    var start = 0
-    while start < rows {
-      let band = start..<min(start + weightGradientBandHeight, rows)
-      let firstPixel = start * outputWidth
-      var columns = input + firstPixel * inputChannels + group * groupInputs
-      var columnStride = inputChannels
-      if !isPlainProduct {
-        gatherColumns(input, band: band, group: group, kernelRows: kernelRows, into: scratch)
-        columns = UnsafePointer(scratch)
-        columnStride = columnLength
-      }
-      gemm(
-        transposeA: true, m: columnLength, n: groupOutputs, k: band.count * outputWidth,
-        a: columns, lda: columnStride,
-        b: outputGradient + firstPixel * outputChannels + group * groupOutputs,
-        ldb: outputChannels, beta: start == 0 ? 0 : 1, c: target, ldc: groupOutputs)
-      start = band.upperBound
-    }
-  }
-}
-
-/// Copies `count` elements between places that do not overlap; inlined, as runs are short.
-@inline(__always)
-private func copy(
-  _ source: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>, count: Int
-) {
-  var place = 0
-  while place + 16 <= count {
-    SIMD16<Float>.load(source + place).store(target + place)
-    place += 16
-  }
-  while place < count {
-    target[place] = source[place]
-    place += 1
   }
 }

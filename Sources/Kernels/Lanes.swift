@@ -1,17 +1,22 @@
-/// Float32 lanes: what the element-wise kernels are written in, once, and compiled for a full
-/// register's worth of channels and for the single channels that remain.
+/// Float32 lanes: what the kernels are written in, once, and compiled for a register's worth of
+/// channels, for half of that, and for the single channels that remain.
 ///
 /// Internal to this room: vectors wider than the baseline's registers must not cross modules that
 /// are compiled for another CPU.
-protocol Lanes {
+protocol Lanes: BitwiseCopyable {
   static var width: Int { get }
   static var zero: Self { get }
+  static func repeating(_ value: Float) -> Self
   static func load(_ pointer: UnsafePointer<Float>) -> Self
   func store(_ pointer: UnsafeMutablePointer<Float>)
+  /// The first `count` lanes; the others are 0.
+  static func load(_ pointer: UnsafePointer<Float>, count: Int) -> Self
+  func store(_ pointer: UnsafeMutablePointer<Float>, count: Int)
   /// self + a·b, one fused operation.
   func adding(_ a: Self, times b: Self) -> Self
   static func * (a: Self, b: Self) -> Self
   static func + (a: Self, b: Self) -> Self
+  static func - (a: Self, b: Self) -> Self
   /// max(self, 0); a NaN stays a NaN, so that the finite check sees it.
   func rectified() -> Self
   /// self where `gate` > 0, else 0.
@@ -22,8 +27,15 @@ protocol Lanes {
 
 extension Float: Lanes {
   static var width: Int { 1 }
+  @inline(__always) static func repeating(_ value: Float) -> Float { value }
   @inline(__always) static func load(_ pointer: UnsafePointer<Float>) -> Float { pointer.pointee }
   @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>) { pointer.pointee = self }
+  @inline(__always) static func load(_ pointer: UnsafePointer<Float>, count: Int) -> Float {
+    pointer.pointee
+  }
+  @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>, count: Int) {
+    pointer.pointee = self
+  }
   @inline(__always) func adding(_ a: Float, times b: Float) -> Float { addingProduct(a, b) }
   @inline(__always) func rectified() -> Float { self < 0 ? 0 : self }
   @inline(__always) func gated(by gate: Float) -> Float { gate > 0 ? self : 0 }
@@ -32,13 +44,22 @@ extension Float: Lanes {
   }
 }
 
-extension SIMD16<Float>: Lanes {
-  static var width: Int { 16 }
+extension Lanes where Self: SIMD, Scalar == Float {
+  @inline(__always) static var width: Int { Self.scalarCount }
+  @inline(__always) static func repeating(_ value: Float) -> Self { Self(repeating: value) }
   @inline(__always) static func load(_ pointer: UnsafePointer<Float>) -> Self {
     UnsafeRawPointer(pointer).loadUnaligned(as: Self.self)
   }
   @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>) {
     UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Self.self)
+  }
+  @inline(__always) static func load(_ pointer: UnsafePointer<Float>, count: Int) -> Self {
+    var lanes = Self.zero
+    for lane in 0..<count { lanes[lane] = pointer[lane] }
+    return lanes
+  }
+  @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>, count: Int) {
+    for lane in 0..<count { pointer[lane] = self[lane] }
   }
   @inline(__always) func adding(_ a: Self, times b: Self) -> Self { addingProduct(a, b) }
   @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
@@ -46,9 +67,13 @@ extension SIMD16<Float>: Lanes {
     Self.zero.replacing(with: self, where: gate .> 0)
   }
   @inline(__always) func accumulate(into sums: UnsafeMutablePointer<Double>) {
-    for lane in 0..<16 { sums[lane] += Double(self[lane]) }
+    for lane in 0..<Self.scalarCount { sums[lane] += Double(self[lane]) }
   }
 }
+
+extension SIMD8<Float>: Lanes {}
+extension SIMD16<Float>: Lanes {}
+extension SIMD32<Float>: Lanes {}
 
 /// Rows whose Float32 sums are added up before they go into a Float64: short enough that Float32
 /// loses nothing that matters, long enough that the conversion costs nothing.

@@ -75,17 +75,12 @@ struct BlockStatistics {
     setCoefficients(set: set, scales: scales)
   }
 
-  /// Sets up the forward pass from running statistics, [branches] of mean and variance.
-  mutating func setForward(
-    runningMeans: Branches<UnsafePointer<Float>>, runningVariances: Branches<UnsafePointer<Float>>,
-    scales: Scales
-  ) {
-    runningMeans.forEach { branch, values in
-      for channel in 0..<channels { means[branch * channels + channel] = Double(values[channel]) }
-    }
-    runningVariances.forEach { branch, values in
+  /// Sets up the forward pass from running statistics, in set 0.
+  mutating func setForward(running: Branches<BlockParameters.Running>, scales: Scales) {
+    running.forEach { branch, running in
       for channel in 0..<channels {
-        variances[branch * channels + channel] = Double(values[channel])
+        means[branch * channels + channel] = Double(running.mean[channel])
+        variances[branch * channels + channel] = Double(running.variance[channel])
       }
     }
     setCoefficients(set: 0, scales: scales)

@@ -34,35 +34,49 @@ final class ClassifierHead {
     features.base + shard * shape.shardCapacity * shape.features
   }
 
-  /// `activations(shard)`: the last block's output.
+  private var slices: Slices { Slices(pixels: shape.finalPixels) }
+
+  /// Logits of every shard. `prepare` writes the last block's output of some images, which lie at
+  /// `activations(shard)`.
   func forward(
     counts: [Int], weights: UnsafePointer<Float>, bias: UnsafePointer<Float>,
+    prepare: (_ shard: Int, _ images: Range<Int>, _ worker: Int) -> Void,
     activations: (Int) -> UnsafeMutablePointer<Float>
   ) {
+    let imageCount = shape.finalPixels * shape.features
+    for (shard, count) in counts.enumerated() {
+      pool.run(slices.count(images: count)) { slice, worker in
+        let images = slices.images(slice, of: count)
+        prepare(shard, images, worker)
+        averagePool(
+          activations(shard) + images.lowerBound * imageCount, images: images.count,
+          pixels: shape.finalPixels, channels: shape.features,
+          output: features(shard: shard) + images.lowerBound * shape.features)
+      }
+    }
     pool.run(counts.count) { shard, _ in
-      let (images, features) = (counts[shard], features(shard: shard))
-      averagePool(
-        activations(shard), images: images, pixels: shape.finalPixels, channels: shape.features,
-        output: features)
       gemm(
-        m: images, n: shape.classes, k: shape.features, a: features, lda: shape.features,
-        b: weights, ldb: shape.classes, beta: 0, c: logits(shard: shard), ldc: shape.classes)
+        m: counts[shard], n: shape.classes, k: shape.features, a: features(shard: shard),
+        lda: shape.features, b: weights, ldb: shape.classes, beta: 0, c: logits(shard: shard),
+        ldc: shape.classes)
       addBias(
-        bias, rectify: false, rows: images, channels: shape.classes, to: logits(shard: shard))
+        bias, rectify: false, rows: counts[shard], channels: shape.classes,
+        to: logits(shard: shard))
     }
   }
 
   /// Weight and bias gradients, summed over shards; then the gradient of the last block's output.
   ///
-  /// `logitGradients`: [count][classes] of every shard. `activationGradient(shard)` is written.
+  /// `logitGradients`: [count][classes] of every shard. `activationGradient(shard)` is written, and
+  /// `finish` called for every slice of it, with its number.
   func backward(
     counts: [Int], logitGradients: [UnsafePointer<Float>], weights: UnsafePointer<Float>,
     weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>,
-    counter: GradientCounter, activationGradient: (Int) -> UnsafeMutablePointer<Float>
+    counter: GradientCounter, activationGradient: (Int) -> UnsafeMutablePointer<Float>,
+    finish: (_ shard: Int, _ slice: Int, _ images: Range<Int>, _ worker: Int) -> Void
   ) {
     let (classes, width) = (shape.classes, shape.features)
-    counter.sum(into: weightGradient, count: width * classes, tasks: 1) {
-      shard, _, partial, _ in
+    counter.sum(into: weightGradient, count: width * classes) { shard, partial in
       guard counts[shard] > 0 else {
         partial.update(repeating: 0, count: width * classes)
         return
@@ -71,7 +85,7 @@ final class ClassifierHead {
         transposeA: true, m: width, n: classes, k: counts[shard], a: features(shard: shard),
         lda: width, b: logitGradients[shard], ldb: classes, beta: 0, c: partial, ldc: classes)
     }
-    counter.sum(into: biasGradient, count: classes, tasks: 1) { shard, _, partial, _ in
+    counter.sum(into: biasGradient, count: classes) { shard, partial in
       sumRows(logitGradients[shard], rows: counts[shard], channels: classes, output: partial)
     }
     pool.run(counts.count) { shard, _ in
@@ -79,9 +93,20 @@ final class ClassifierHead {
       gemm(
         transposeB: true, m: counts[shard], n: width, k: classes, a: logitGradients[shard],
         lda: classes, b: weights, ldb: classes, beta: 0, c: gradient, ldc: width)
-      spreadPoolGradient(
-        gradient, images: counts[shard], pixels: shape.finalPixels, channels: width,
-        output: activationGradient(shard))
+    }
+    for (shard, count) in counts.enumerated() {
+      pool.run(slices.count(images: count)) { slice, worker in
+        let images = slices.images(slice, of: count)
+        let first = shard * shape.shardCapacity + images.lowerBound
+        spreadPoolGradient(
+          featureGradients.base + first * width, images: images.count, pixels: shape.finalPixels,
+          channels: width,
+          output: activationGradient(shard) + images.lowerBound * shape.finalPixels * width)
+        finish(shard, slice, images, worker)
+      }
     }
   }
+
+  /// Slices of a shard in the backward pass.
+  func sliceCount(images: Int) -> Int { slices.count(images: images) }
 }

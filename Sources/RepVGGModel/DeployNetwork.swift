@@ -14,8 +14,11 @@ package final class DeployNetwork {
   private let linearBias: UnsafeMutablePointer<Float>
   /// The input of a layer and its output, by turns.
   private let buffers: [Arena]
+  private let shared: Arena
   private let scratch: Arena
-  private let scratchCount: Int
+  private let workspace: Workspace
+  /// Every block's weights as its convolution reads them.
+  private let packed: [Arena]
   private let head: ClassifierHead
 
   private struct Block {
@@ -55,8 +58,16 @@ package final class DeployNetwork {
     linearBias = pointer("linear.bias")
     let largest = shape.imageCapacity * (shape.blocks.map(\.outputCount).max() ?? 0)
     buffers = [Arena(count: largest), Arena(count: largest)]
-    scratchCount = blocks.map(\.convolution.scratchCount).max() ?? 0
-    scratch = Arena(count: scratchCount * pool.threads)
+    let workerCount = ((blocks.map(\.convolution.workerCount).max() ?? 0) + 15) / 16 * 16
+    shared = Arena(
+      count: blocks.map { $0.convolution.forwardCount(images: shape.shardCapacity) }.max() ?? 0)
+    scratch = Arena(count: workerCount * pool.threads)
+    workspace = Workspace(
+      shared: shared.base, workers: scratch.base, workerCount: workerCount)
+    packed = blocks.map { Arena(count: $0.convolution.forwardWeightCount) }
+    for (block, packed) in zip(blocks, packed) {
+      block.convolution.packForward(block.weight, into: packed.base, pool: pool)
+    }
     head = ClassifierHead(shape: shape, pool: pool, trains: false)
   }
 
@@ -64,12 +75,12 @@ package final class DeployNetwork {
   package func evaluate(_ batch: [ShardImages]) {
     precondition(batch.count == shape.shards, "one input for each chunk")
     var inputs = batch
-    var tasks = ShardTasks(capacity: batch.count)
-    for (index, block) in blocks.enumerated() {
+    for index in blocks.indices {
       let imageCount = shape.blocks[index].outputCount
       let outputs = buffers[index % 2]
-      tasks.count { block.convolution.forwardBands(images: batch[$0].count) }
-      run(block, tasks: tasks, inputs: inputs) { self.chunk($0, of: outputs, imageCount) }
+      for (number, input) in inputs.enumerated() {
+        run(index, input, output: chunk(number, of: outputs, imageCount))
+      }
       inputs = batch.indices.map {
         ShardImages(
           pixels: UnsafePointer(chunk($0, of: outputs, imageCount)), count: batch[$0].count)
@@ -77,8 +88,9 @@ package final class DeployNetwork {
     }
     let last = blocks.count - 1
     head.forward(
-      counts: batch.map(\.count), weights: linearWeight, bias: linearBias
-    ) { chunk($0, of: buffers[last % 2], shape.blocks[last].outputCount) }
+      counts: batch.map(\.count), weights: linearWeight, bias: linearBias,
+      prepare: { _, _, _ in },
+      activations: { chunk($0, of: buffers[last % 2], shape.blocks[last].outputCount) })
   }
 
   /// Logits of one chunk, [count][classes], valid until the next pass.
@@ -92,21 +104,16 @@ package final class DeployNetwork {
     arena.base + index * shape.shardCapacity * imageCount
   }
 
-  private func run(
-    _ block: Block, tasks: ShardTasks, inputs: [ShardImages],
-    output: (Int) -> UnsafeMutablePointer<Float>
-  ) {
+  private func run(_ index: Int, _ input: ShardImages, output: UnsafeMutablePointer<Float>) {
+    let (block, imageCount) = (blocks[index], shape.blocks[index].outputCount)
     let convolution = block.convolution
-    pool.run(tasks.total) { task, worker in
-      let (shard, number) = tasks.locate(task)
-      let band = convolution.forwardBand(number, images: inputs[shard].count)
-      convolution.forward(
-        band: band, input: inputs[shard].pixels, weights: block.weight, output: output(shard),
-        scratch: scratch.base + worker * scratchCount)
-      let place = band.lowerBound * convolution.outputWidth * convolution.outputChannels
-      addBias(
-        block.bias, rectify: true, rows: band.count * convolution.outputWidth,
-        channels: convolution.outputChannels, to: output(shard) + place)
-    }
+    convolution.forward(
+      images: input.count, input: input.pixels, weights: packed[index].base, output: output,
+      space: workspace, pool: pool, before: { _, _, _ in },
+      after: { images, _, _ in
+        addBias(
+          block.bias, rectify: true, rows: images.count * convolution.outputPixels,
+          channels: convolution.outputChannels, to: output + images.lowerBound * imageCount)
+      })
   }
 }

@@ -6,101 +6,145 @@ import Tensors
 final class NetworkMemory {
   /// Images that it holds, and where shard s begins: s x shardCapacity.
   let shape: NetworkShape
-  /// Per block: output y, 3x3 output, 1x1 output, each [images][pixels][channels]; the backward pass
-  /// overwrites the two branch outputs by their gradients.
+  private let plan: ActivationPlan
   private let activations: Arena
-  private let outputSlots: [Slot]
-  private let denseSlots: [Slot]
-  private let pointwiseSlots: [Slot]
-  /// The gradient that comes into a block and the one that leaves it, by turns.
-  private let gradientArena: Arena
-  private let gradientCount: Int
-  /// Scratch of each worker for gathered columns.
-  private let scratchArena: Arena
-  private let scratchCount: Int
-  /// Flipped weights of the block at hand.
-  let flippedWeights: Arena
+  private let sharedArena: Arena
+  private let workerArena: Arena
+  private let workerCount: Int
+  private let packedArena: Arena
   private let counterArena: Arena
+  /// What a block's convolutions work in.
+  let workspace: Workspace
+  /// Scratch slots of the largest gradient, for `GradientCounter`.
+  let counterSlots: [UnsafeMutablePointer<Float>]
+  /// Sums of the passes over each block's output.
   let sums: [ShardSums]
+  /// Σx and Σx² of each block's input, for its identity branch.
+  let inputSums: [ShardSums]
 
-  init(shape: NetworkShape, threads: Int) {
+  init(shape: NetworkShape, threads: Int, largestGradient: Int) {
     self.shape = shape
-    var allocator = SlotAllocator()
-    let images = shape.imageCapacity
-    outputSlots = shape.blocks.map { allocator.reserve(images * $0.outputCount) }
-    denseSlots = shape.blocks.map { allocator.reserve(images * $0.outputCount) }
-    pointwiseSlots = shape.blocks.map { allocator.reserve(images * $0.outputCount) }
-    activations = Arena(count: allocator.count)
-
-    // The image's own gradient is never computed: inputs of all blocks but the first.
-    gradientCount = images * (shape.blocks.map(\.outputCount).max() ?? 0)
-    gradientArena = Arena(count: 2 * gradientCount)
-    let convolutions = shape.blocks.flatMap {
-      [$0.convolution(kernel: 3), $0.convolution(kernel: 1)]
-    }
-    scratchCount = convolutions.map(\.scratchCount).max() ?? 0
-    scratchArena = Arena(count: scratchCount * threads)
-    flippedWeights = Arena(count: convolutions.map(\.flippedWeightCount).max() ?? 0)
-    let largest = max(
-      convolutions.map(\.weightCount).max() ?? 0, shape.features * shape.classes)
-    counterArena = Arena(count: largest * GradientCounter.slotCount(shards: shape.shards))
-    counterSlots = (0..<GradientCounter.slotCount(shards: shape.shards)).map {
-      [counterArena] in counterArena.base + $0 * largest
-    }
-    // A pass makes at most 2 sums for three branches, or 1 + 3, of each channel.
-    sums = shape.blocks.map { block in
-      let bands = block.convolution(kernel: 3).forwardBands(images: shape.shardCapacity)
-      let tasks = max(bands, block.outputSegments.count(images: shape.shardCapacity))
+    plan = ActivationPlan(blocks: shape.blocks, images: shape.imageCapacity)
+    activations = Arena(count: plan.count)
+    let needs = shape.blocks.map { BlockWorkspace($0, images: shape.shardCapacity) }
+    sharedArena = Arena(count: needs.map(\.sharedCount).max() ?? 0)
+    workerCount = needs.map(\.workerCount).max() ?? 0
+    workerArena = Arena(count: workerCount * threads)
+    packedArena = Arena(count: needs.map(\.packedCount).max() ?? 0)
+    workspace = Workspace(
+      shared: sharedArena.base, workers: workerArena.base, workerCount: workerCount)
+    let slots = GradientCounter.slotCount(shards: shape.shards)
+    counterArena = Arena(count: largestGradient * slots)
+    counterSlots = (0..<slots).map { [counterArena] in counterArena.base + $0 * largestGradient }
+    let capacity = shape.shardCapacity
+    sums = shape.blocks.indices.map { index in
+      let block = shape.blocks[index]
+      let own = block.convolution(kernel: 3).slices(images: capacity)
+      let next = Slices(pixels: block.outputPixels).count(images: capacity)
       return ShardSums(
-        length: 4 * block.outputChannels, tasks: tasks * shape.shards, shards: shape.shards)
+        length: block.sumCount, slices: max(own, next), shards: shape.shards)
     }
     inputSums = shape.blocks.map { block in
       ShardSums(
         length: 2 * block.inputChannels,
-        tasks: shape.shards * block.inputSegments.count(images: shape.shardCapacity),
+        slices: block.hasIdentity ? block.convolution(kernel: 3).slices(images: capacity) : 0,
         shards: shape.shards)
     }
   }
 
-  /// Scratch slots of the largest weight, for `GradientCounter`.
-  let counterSlots: [UnsafeMutablePointer<Float>]
-  /// Σx and Σx² of each block's input, for its identity branch.
-  let inputSums: [ShardSums]
-
   /// A block's output of one shard.
   func output(_ block: Int, shard: Int) -> UnsafeMutablePointer<Float> {
-    start(activations, outputSlots[block], block, shard)
+    start(plan.blocks[block].output, block, shard)
   }
 
+  /// Outputs of a block's 3x3 and 1x1 convolution; only where it stores them.
   func dense(_ block: Int, shard: Int) -> UnsafeMutablePointer<Float> {
-    start(activations, denseSlots[block], block, shard)
+    start(plan.blocks[block].dense ?? 0, block, shard)
   }
 
   func pointwise(_ block: Int, shard: Int) -> UnsafeMutablePointer<Float> {
-    start(activations, pointwiseSlots[block], block, shard)
+    start(plan.blocks[block].pointwise ?? 0, block, shard)
   }
 
-  private func start(
-    _ arena: Arena, _ slot: Slot, _ block: Int, _ shard: Int
-  ) -> UnsafeMutablePointer<Float> {
-    arena.base + slot.offset + shard * shape.shardCapacity * shape.blocks[block].outputCount
+  /// The gradient of a block's output.
+  func gradient(_ block: Int, shard: Int) -> UnsafeMutablePointer<Float> {
+    start(plan.blocks[block].gradient, block, shard)
   }
 
-  /// One of the two gradient buffers, where a tensor of `imageCount` values an image begins.
-  func gradient(
-    buffer: Int, shard: Int, imageCount: Int
-  ) -> UnsafeMutablePointer<Float> {
-    gradientArena.base + (buffer % 2) * gradientCount + shard * shape.shardCapacity * imageCount
+  private func start(_ offset: Int, _ block: Int, _ shard: Int) -> UnsafeMutablePointer<Float> {
+    activations.base + offset + shard * shape.shardCapacity * shape.blocks[block].outputCount
   }
+
+  /// Packed weights of the block at hand.
+  var packed: UnsafeMutablePointer<Float> { packedArena.base }
 
   /// Bytes of all of it.
   var bytes: Int {
-    let arenas = [activations, gradientArena, scratchArena, flippedWeights, counterArena]
+    let arenas = [activations, sharedArena, workerArena, packedArena, counterArena]
     return arenas.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride }
       + (sums + inputSums).reduce(0) { $0 + $1.bytes }
   }
 
   func scratch(worker: Int) -> UnsafeMutablePointer<Float> {
-    scratchArena.base + worker * scratchCount
+    workerArena.base + worker * workerCount
+  }
+}
+
+/// How much a block's passes work in, and where the parts lie.
+struct BlockWorkspace {
+  private let dense: Convolution
+  private let pointwise: Convolution
+  private let stem: StemConvolution?
+  private let images: Int
+
+  init(_ block: BlockShape, images: Int) {
+    dense = block.convolution(kernel: 3)
+    pointwise = block.convolution(kernel: 1)
+    stem = block.recomputesBranches ? StemConvolution(dense) : nil
+    self.images = images
+  }
+
+  private static func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+
+  /// In the shared part, after what the 3x3 convolution needs: a chunk's gradients of both
+  /// convolutions' outputs, and the 1x1's as panels.
+  var denseGradient: Int { Self.aligned(dense.backwardCount(images: images)) }
+  var pointwiseGradient: Int { denseGradient + Self.aligned(chunkOutputs) }
+  var pointwisePanels: Int { pointwiseGradient + Self.aligned(chunkOutputs) }
+
+  private var chunkImages: Int { dense.chunkCapacity(images: images) }
+  private var chunkOutputs: Int { chunkImages * dense.outputPixels * dense.outputChannels }
+
+  var sharedCount: Int {
+    if stem != nil { return 0 }
+    return max(
+      dense.forwardCount(images: images),
+      pointwisePanels + Self.aligned(pointwise.gradientPanelCount(images: chunkImages)))
+  }
+
+  var workerCount: Int {
+    let counts = [dense.workerCount, pointwise.workerCount, stem?.workerCount ?? 0]
+    return Self.aligned(counts.max() ?? 0)
+  }
+
+  /// Where the packed weights of the 1x1 convolution begin.
+  var packedPointwise: Int {
+    if let stem { return Self.aligned(stem.denseCount) }
+    return Self.aligned(max(dense.forwardWeightCount, dense.backwardWeightCount))
+  }
+
+  var packedCount: Int {
+    if let stem { return packedPointwise + Self.aligned(stem.pointwiseCount) }
+    return packedPointwise
+      + Self.aligned(max(pointwise.forwardWeightCount, pointwise.backwardWeightCount))
+  }
+}
+
+extension BlockShape {
+  /// Float64 sums that a pass over the block's output makes at most.
+  var sumCount: Int {
+    guard recomputesBranches else { return 4 * outputChannels }
+    let stem = StemConvolution(convolution(kernel: 3))
+    return max(stem.forwardSums, stem.backwardSums)
   }
 }

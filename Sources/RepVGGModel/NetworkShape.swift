@@ -59,26 +59,4 @@ extension BlockShape {
       kernel: kernel, stride: stride, groups: groups, inputChannels: inputChannels,
       outputChannels: outputChannels, inputHeight: inputHeight, inputWidth: inputWidth)
   }
-
-  /// How element-wise passes over the block's output, and over its input, are cut into tasks.
-  var outputSegments: Segments { Segments(channels: outputChannels, pixels: outputPixels) }
-  var inputSegments: Segments { Segments(channels: inputChannels, pixels: inputPixels) }
-}
-
-/// The tasks of an element-wise pass over [images][pixels][channels]: about 64 KiB of a tensor each.
-struct Segments {
-  private let rowsPerTask: Int
-  private let pixels: Int
-
-  init(channels: Int, pixels: Int) {
-    rowsPerTask = max(32, (16_384 / channels + 31) / 32 * 32)
-    self.pixels = pixels
-  }
-
-  func count(images: Int) -> Int { (images * pixels + rowsPerTask - 1) / rowsPerTask }
-
-  /// Rows (pixels of all images) of one task.
-  func rows(_ index: Int, images: Int) -> Range<Int> {
-    index * rowsPerTask..<min((index + 1) * rowsPerTask, images * pixels)
-  }
 }

@@ -36,18 +36,36 @@ struct PlaceFinder {
     let prefixes = Branches(
       dense: "\(block.key).rbr_dense.bn", pointwise: "\(block.key).rbr_1x1.bn",
       identity: block.hasIdentity ? "\(block.key).rbr_identity" : nil)
+    let norms = prefixes.map { norm(parameters, $0) }
+    let (first, second) = (place(pointwiseWeight), place(denseWeight))
+    precondition(first.offset < second.offset, "a block's weights lie side by side")
     return BlockParameters(
       denseWeight: pointer(parameters, denseWeight),
       pointwiseWeight: pointer(parameters, pointwiseWeight),
-      denseGradient: pointer(gradients, denseWeight),
       pointwiseGradient: pointer(gradients, pointwiseWeight),
-      norms: prefixes.map { norm(parameters, $0) },
+      denseGradientOffset: second.offset - first.offset,
+      gradientCount: second.range.upperBound - first.offset, norms: norms,
       normGradients: prefixes.map { norm(gradients, $0) },
       running: prefixes.map {
         BlockParameters.Running(
           mean: statistic("\($0).running_mean"), variance: statistic("\($0).running_var"))
       },
-      gradientsEnd: end(denseWeight))
+      gradientsEnd: end(denseWeight),
+      scales: norms.map { (UnsafePointer($0.scale), UnsafePointer($0.shift)) })
+  }
+
+  /// Elements of the largest gradient that a counter over shards sums.
+  static func largestGradient(_ layout: ArenaLayout, blocks: [BlockShape]) -> Int {
+    var ranges: [String: Range<Int>] = [:]
+    for place in layout.places { ranges[place.entry.name] = place.range }
+    var largest = ranges["linear.weight"]?.count ?? 0
+    for block in blocks {
+      guard let dense = ranges["\(block.key).rbr_dense.conv.weight"],
+        let pointwise = ranges["\(block.key).rbr_1x1.conv.weight"]
+      else { fatalError("no weights of \(block.key) in the layout") }
+      largest = max(largest, dense.upperBound - pointwise.lowerBound)
+    }
+    return largest
   }
 
   func linear() -> LinearPlaces {
@@ -80,5 +98,13 @@ struct PlaceFinder {
   private func statistic(_ name: String) -> UnsafeMutablePointer<Float> {
     guard let slot = statisticsPlaces[name] else { fatalError("no statistic \(name)") }
     return statistics.base + slot.offset
+  }
+}
+
+extension Branches {
+  /// Every branch's value transformed.
+  func map<Other>(_ transform: (Value) -> Other) -> Branches<Other> {
+    Branches<Other>(
+      dense: transform(dense), pointwise: transform(pointwise), identity: identity.map(transform))
   }
 }

@@ -1,55 +1,18 @@
 import Kernels
 
 extension TrainingBlock {
-  /// Backward through the block.
+  /// Backward through the block, whose backward sums are in `memory.sums`, combined over slices.
   ///
-  /// `inputs`: x of every shard, as in the forward pass. The gradient of y is in gradient buffer
-  /// `buffer`; the gradient of x goes to the other buffer, except for the first block, which has
-  /// none. `gradientsReady` is called when the block's weight gradients are complete.
+  /// `inputs`: x of every shard, as in the forward pass. The gradient of x goes to the previous
+  /// block, whose backward sums are made with it. `gradientsReady` is called when the block's weight
+  /// gradients are complete.
   func backward(
-    _ inputs: [ShardImages], buffer: Int, reduceStatistics: ReduceStatistics,
+    _ inputs: [ShardImages], previous: TrainingBlock?, reduceStatistics: ReduceStatistics,
     gradientsReady: (Int) throws -> Void
   ) throws {
-    sumBackward(inputs, buffer: buffer)
     try reduceBackwardSums(inputs, reduceStatistics)
-    apply(inputs, buffer: buffer)
-    weightGradients(inputs)
+    differentiate(inputs, previous: previous)
     try gradientsReady(parameters.gradientsEnd)
-    if index > 0 { dataGradient(inputs, buffer: buffer + 1) }
-  }
-
-  private func gated(_ shard: Int, buffer: Int, place: Int) -> GatedGradient {
-    GatedGradient(
-      gradient: memory.gradient(buffer: buffer, shard: shard, imageCount: shape.outputCount)
-        + place,
-      gate: memory.output(index, shard: shard) + place)
-  }
-
-  /// Counts the tasks of a pass over the block's outputs.
-  private func countSegments(_ inputs: [ShardImages]) {
-    tasks.count { shape.outputSegments.count(images: inputs[$0].count) }
-  }
-
-  /// Σg and Σg·ẑ of every shard, one pass.
-  private func sumBackward(_ inputs: [ShardImages], buffer: Int) {
-    let sums = memory.sums[index]
-    countSegments(inputs)
-    let (tasks, statistics) = (tasks, statistics)
-    pool.run(tasks.total) { task, _ in
-      let (shard, number) = tasks.locate(task)
-      let rows = shape.outputSegments.rows(number, images: inputs[shard].count)
-      let place = rows.lowerBound * channels
-      let branches = Branches(
-        dense: UnsafePointer(memory.dense(index, shard: shard)) + place,
-        pointwise: UnsafePointer(memory.pointwise(index, shard: shard)) + place,
-        identity: shape.hasIdentity ? inputs[shard].pixels + place : nil)
-      addBackwardSums(
-        gated(shard, buffer: buffer, place: place), branches: branches, rows: rows.count,
-        channels: channels,
-        standardisation: statistics.standardisation(set: set(ofShard: shard)),
-        sums: sums.cleared(task: task))
-    }
-    sums.combineTasks(tasks)
   }
 
   /// The collective of the backward pass; dγ and dβ; the constants of the application.
@@ -60,12 +23,10 @@ extension TrainingBlock {
     switch batchNorm {
     case .sync:
       let length = (1 + branchCount) * channels
-      let reduced = UnsafeMutableBufferPointer(rebasing: message[..<length])
-      guard let base = reduced.baseAddress else { return }
-      base.update(from: sums.combineShards(), count: length)
-      try reduceStatistics(reduced)
-      statistics.setBackward(set: 0, sums: base, scales: parameters.scales)
-      setNormGradients(base)
+      sums.combineShards(count: length, into: messageBase)
+      try reduceStatistics(UnsafeMutableBufferPointer(rebasing: message[..<length]))
+      statistics.setBackward(set: 0, sums: messageBase, scales: parameters.scales)
+      setNormGradients(messageBase)
     case .local:
       for shard in inputs.indices {
         statistics.setBackward(set: shard, sums: sums.shard(shard), scales: parameters.scales)
@@ -109,76 +70,99 @@ extension TrainingBlock {
     }
   }
 
-  /// dz of every branch, one pass: in place for the convolutions, into the other buffer for the
-  /// identity.
-  private func apply(_ inputs: [ShardImages], buffer: Int) {
-    countSegments(inputs)
-    let (tasks, statistics) = (tasks, statistics)
-    pool.run(tasks.total) { task, _ in
-      let (shard, number) = tasks.locate(task)
-      let rows = shape.outputSegments.rows(number, images: inputs[shard].count)
-      let place = rows.lowerBound * channels
-      let z3 = memory.dense(index, shard: shard) + place
-      let z1 = memory.pointwise(index, shard: shard) + place
-      let identity = memory.gradient(
-        buffer: buffer + 1, shard: shard, imageCount: shape.inputCount)
-      let branches = Branches(
-        dense: BackwardBranch(value: z3, gradient: z3),
-        pointwise: BackwardBranch(value: z1, gradient: z1),
-        identity: shape.hasIdentity
-          ? BackwardBranch(value: inputs[shard].pixels + place, gradient: identity + place) : nil)
-      applyBackward(
-        gated(shard, buffer: buffer, place: place), branches: branches, rows: rows.count,
-        channels: channels, constants: statistics.backwardConstants(set: set(ofShard: shard)))
+  /// dz of every branch, chunk by chunk; both weight gradients from it; dx = dz₃ ⋆ K₃ᵀ + dz₁·K₁ᵀ
+  /// (+ the identity's part); and the previous block's backward sums.
+  func differentiateConvolutions(_ inputs: [ShardImages], previous: TrainingBlock?) {
+    let space = memory.workspace
+    if previous != nil {
+      dense.packBackward(parameters.denseWeight, into: packedDense, space: space, pool: pool)
+      pointwise.packBackward(
+        parameters.pointwiseWeight, into: packedPointwise, space: space, pool: pool)
+    }
+    let chunk = ChunkGradients(workspace, space)
+    counter.sum(into: parameters.pointwiseGradient, count: parameters.gradientCount) {
+      shard, partial in
+      let input = inputs[shard]
+      if input.count == 0 {
+        partial.update(repeating: 0, count: parameters.gradientCount)
+      } else {
+        differentiate(shard, input, chunk, into: partial, previous: previous)
+      }
+      previous?.combineBackwardSums(shard: shard, slices: dense.slices(images: input.count))
     }
   }
 
-  /// Weight gradients of both convolutions, summed over shards by the counter.
-  private func weightGradients(_ inputs: [ShardImages]) {
-    func sum(
-      _ convolution: Convolution, into gradient: UnsafeMutablePointer<Float>,
-      outputGradient: (Int) -> UnsafeMutablePointer<Float>
-    ) {
-      counter.sum(
-        into: gradient, count: convolution.weightCount, tasks: convolution.weightGradientTasks
-      ) { shard, task, partial, worker in
-        convolution.weightGradient(
-          task: task, images: inputs[shard].count, input: inputs[shard].pixels,
-          outputGradient: outputGradient(shard), weightGradient: partial,
-          scratch: memory.scratch(worker: worker))
-      }
-    }
-    sum(pointwise, into: parameters.pointwiseGradient) { memory.pointwise(index, shard: $0) }
-    sum(dense, into: parameters.denseGradient) { memory.dense(index, shard: $0) }
+  private func differentiate(
+    _ shard: Int, _ input: ShardImages, _ chunk: ChunkGradients,
+    into partial: UnsafeMutablePointer<Float>, previous: TrainingBlock?
+  ) {
+    let inputGradient = previous.map { memory.gradient($0.index, shard: shard) }
+    dense.backward(
+      images: input.count,
+      BackwardPass(
+        input: input.pixels, outputGradient: chunk.dense, weights: packedDense,
+        inputGradient: inputGradient, accumulate: shape.hasIdentity,
+        weightGradient: partial + parameters.denseGradientOffset),
+      space: memory.workspace, pool: pool,
+      before: { images, chunkImages, _ in
+        apply(shard, images, chunkImages, chunk, inputGradient)
+      },
+      besideTasks: pointwise.weightGradientTasks,
+      beside: { chunkImages, task, _ in
+        pointwise.addWeightGradient(
+          task: task, chunk: chunkImages, input: input.pixels, panels: chunk.pointwisePanels,
+          weightGradient: partial)
+      },
+      after: { images, chunkImages, worker in
+        guard let previous, let inputGradient else { return }
+        pointwise.dataGradient(
+          images,
+          outputGradient: chunk.pointwise
+            + (images.lowerBound - chunkImages.lowerBound) * shape.outputCount,
+          weights: packedPointwise, inputGradient: inputGradient, accumulate: true,
+          space: memory.workspace, worker: worker)
+        previous.sumBackward(
+          shard: shard, images: images,
+          into: memory.sums[previous.index].cleared(
+            shard: shard, slice: dense.sliceNumber(images)), worker: worker)
+      })
   }
 
-  /// dx = dz₃ ⋆ K₃ᵀ + dz₁·K₁ᵀ (+ the identity's part, which is there already).
-  private func dataGradient(_ inputs: [ShardImages], buffer: Int) {
-    var denseWeights = UnsafePointer(parameters.denseWeight)
-    if dense.flippedWeightCount > 0 {
-      dense.flipWeights(denseWeights, into: memory.flippedWeights.base)
-      denseWeights = UnsafePointer(memory.flippedWeights.base)
+  /// dz of every branch for some images of a chunk, one pass: the convolutions' into the chunk's
+  /// memory, the identity's to where the input's gradient will be.
+  private func apply(
+    _ shard: Int, _ images: Range<Int>, _ chunkImages: Range<Int>, _ chunk: ChunkGradients,
+    _ inputGradient: UnsafeMutablePointer<Float>?
+  ) {
+    let place = images.lowerBound * shape.outputCount
+    let chunkPlace = (images.lowerBound - chunkImages.lowerBound) * shape.outputCount
+    let values = branches(shard: shard, place: place)
+    var identity: BackwardBranch?
+    if let value = values.identity, let inputGradient {
+      identity = BackwardBranch(value: value, gradient: inputGradient + place)
     }
-    tasks.count { dense.dataGradientTasks(images: inputs[$0].count) }
-    let tasks = tasks
-    let weights = denseWeights
-    pool.run(tasks.total) { task, worker in
-      let (shard, number) = tasks.locate(task)
-      let images = inputs[shard].count
-      let gradient = memory.gradient(
-        buffer: buffer, shard: shard, imageCount: shape.inputCount)
-      let scratch = memory.scratch(worker: worker)
-      if shape.stride > 1 {
-        (gradient + number * shape.inputCount).update(repeating: 0, count: shape.inputCount)
-      }
-      dense.dataGradient(
-        task: number, images: images, outputGradient: memory.dense(index, shard: shard),
-        weights: weights, inputGradient: gradient, scratch: scratch,
-        accumulate: shape.hasIdentity)
-      pointwise.dataGradient(
-        task: number, images: images, outputGradient: memory.pointwise(index, shard: shard),
-        weights: parameters.pointwiseWeight, inputGradient: gradient, scratch: scratch,
-        accumulate: true)
-    }
+    applyBackward(
+      gated(shard: shard, place: place),
+      branches: Branches(
+        dense: BackwardBranch(value: values.dense, gradient: chunk.dense + chunkPlace),
+        pointwise: BackwardBranch(value: values.pointwise, gradient: chunk.pointwise + chunkPlace),
+        identity: identity),
+      rows: images.count * shape.outputPixels, channels: channels,
+      constants: statistics.backwardConstants(set: set(ofShard: shard)))
+    pointwise.packGradient(
+      images, of: chunkImages, outputGradient: chunk.pointwise, panels: chunk.pointwisePanels)
+  }
+}
+
+/// Where a chunk's gradients of the convolutions' outputs lie.
+private struct ChunkGradients {
+  let dense: UnsafeMutablePointer<Float>
+  let pointwise: UnsafeMutablePointer<Float>
+  let pointwisePanels: UnsafeMutablePointer<Float>
+
+  init(_ workspace: BlockWorkspace, _ space: Workspace) {
+    dense = space.shared + workspace.denseGradient
+    pointwise = space.shared + workspace.pointwiseGradient
+    pointwisePanels = space.shared + workspace.pointwisePanels
   }
 }

@@ -6,8 +6,10 @@ import Tensors
 /// last branch where the block keeps its input's shape (RepVGG, section 3.2).
 ///
 /// Forward and backward run over all shards of a rank; BatchNorm of all branches takes one
-/// collective each way.
-final class TrainingBlock {
+/// collective each way. Element-wise passes run where their images are in the cache: a block's output
+/// is written when the next block's convolution reads it, and its backward sums are made when the
+/// next block has written their gradient.
+class TrainingBlock {
   let shape: BlockShape
   let index: Int
   let memory: NetworkMemory
@@ -16,17 +18,19 @@ final class TrainingBlock {
   let counter: GradientCounter
   let dense: Convolution
   let pointwise: Convolution
+  let workspace: BlockWorkspace
   /// With synchronised statistics one set for all shards, with local ones a set for each.
   let batchNorm: RunConfig.BatchNormMode
   var statistics: BlockStatistics
-  var tasks: ShardTasks
+  /// Whether the pass at hand normalises with the running statistics, which are in set 0.
+  var usesRunningStatistics = false
   /// The message of the block's collectives, the larger of both.
   let message: UnsafeMutableBufferPointer<Double>
   private let statisticsStore: Arena
   /// [shards][branches][2][channels]: γ's and β's gradients of every shard, for local statistics.
   let localGradients: Arena
 
-  init(
+  required init(
     shape: BlockShape, index: Int, network: NetworkShape, memory: NetworkMemory, pool: WorkerPool,
     parameters: BlockParameters, counter: GradientCounter
   ) {
@@ -38,8 +42,8 @@ final class TrainingBlock {
     self.counter = counter
     dense = shape.convolution(kernel: 3)
     pointwise = shape.convolution(kernel: 1)
+    workspace = BlockWorkspace(shape, images: network.shardCapacity)
     batchNorm = network.batchNorm
-    tasks = ShardTasks(capacity: network.shards)
     let sets = batchNorm == .sync ? 1 : network.shards
     let (channels, branches) = (shape.outputChannels, shape.branchCount)
     statisticsStore = Arena(
@@ -58,8 +62,115 @@ final class TrainingBlock {
   var channels: Int { shape.outputChannels }
   var branchCount: Int { shape.branchCount }
 
+  var messageBase: UnsafeMutablePointer<Double> {
+    guard let address = message.baseAddress else { fatalError("statistics message is empty") }
+    return address
+  }
+
   /// The set of constants that a shard uses.
-  func set(ofShard shard: Int) -> Int { batchNorm == .sync ? 0 : shard }
+  func set(ofShard shard: Int) -> Int {
+    batchNorm == .sync || usesRunningStatistics ? 0 : shard
+  }
+
+  // MARK: - What a kind of block does in its own way
+
+  /// The convolutions of every shard and their sums, which are left combined over slices in
+  /// `memory.sums` as [Σz₃, Σz₃², Σz₁, Σz₁²] and, with an identity branch, in `memory.inputSums`.
+  ///
+  /// `previous` writes its output, this block's input, first.
+  func convolve(_ inputs: [ShardImages], previous: TrainingBlock?, withSums: Bool) {
+    dense.packForward(parameters.denseWeight, into: packedDense, pool: pool)
+    pointwise.packForward(parameters.pointwiseWeight, into: packedPointwise, pool: pool)
+    let (sums, inputSums) = (memory.sums[index], memory.inputSums[index])
+    for (shard, input) in inputs.enumerated() {
+      let (z3, z1) = (memory.dense(index, shard: shard), memory.pointwise(index, shard: shard))
+      dense.forward(
+        images: input.count, input: input.pixels, weights: packedDense, output: z3,
+        space: memory.workspace, pool: pool,
+        before: { images, _, worker in
+          let target =
+            withSums && shape.hasIdentity
+            ? inputSums.cleared(shard: shard, slice: dense.sliceNumber(images)) : nil
+          if let previous {
+            previous.writeOutput(shard: shard, images: images, sums: target, worker: worker)
+          } else if let target {
+            addChannelSums(
+              input.pixels + images.lowerBound * shape.inputCount,
+              rows: images.count * shape.inputPixels, channels: shape.inputChannels, sums: target)
+          }
+        },
+        after: { images, _, worker in
+          pointwise.forward(
+            images, input: input.pixels, weights: packedPointwise, output: z1,
+            space: memory.workspace, worker: worker)
+          guard withSums else { return }
+          let target = sums.cleared(shard: shard, slice: dense.sliceNumber(images))
+          let place = images.lowerBound * shape.outputCount
+          let rows = images.count * shape.outputPixels
+          addChannelSums(z3 + place, rows: rows, channels: channels, sums: target)
+          addChannelSums(z1 + place, rows: rows, channels: channels, sums: target + 2 * channels)
+        })
+      let slices = dense.slices(images: input.count)
+      if withSums { sums.combineSlices(shard: shard, count: slices) }
+      if withSums && shape.hasIdentity { inputSums.combineSlices(shard: shard, count: slices) }
+    }
+  }
+
+  /// Prepares `writeOutput`, after the statistics are set.
+  func prepareOutput() {}
+
+  /// y = ReLU(Σ BN(z)) of some images of a shard; adds Σy and Σy² to `sums` where given.
+  func writeOutput(
+    shard: Int, images: Range<Int>, sums: UnsafeMutablePointer<Double>?, worker: Int
+  ) {
+    let place = images.lowerBound * shape.outputCount
+    normaliseAddRectify(
+      branches(shard: shard, place: place), output: memory.output(index, shard: shard) + place,
+      rows: images.count * shape.outputPixels, channels: channels,
+      coefficients: statistics.coefficients(set: set(ofShard: shard)), sums: sums)
+  }
+
+  /// Σg and Σg·ẑ of some images of a shard, whose gradient has just been written.
+  func sumBackward(
+    shard: Int, images: Range<Int>, into sums: UnsafeMutablePointer<Double>, worker: Int
+  ) {
+    let place = images.lowerBound * shape.outputCount
+    addBackwardSums(
+      gated(shard: shard, place: place), branches: branches(shard: shard, place: place),
+      rows: images.count * shape.outputPixels, channels: channels,
+      standardisation: statistics.standardisation(set: set(ofShard: shard)), sums: sums)
+  }
+
+  /// Combines the slices' backward sums of one shard into [Σg, Σg·ẑ per branch] in `memory.sums`.
+  func combineBackwardSums(shard: Int, slices: Int) {
+    memory.sums[index].combineSlices(shard: shard, count: slices)
+  }
+
+  /// Weight gradients, summed over shards, and the gradient of the input.
+  func differentiate(_ inputs: [ShardImages], previous: TrainingBlock?) {
+    differentiateConvolutions(inputs, previous: previous)
+  }
+
+  // MARK: - Places
+
+  /// The input of every shard, for blocks that read it again.
+  var inputs: [UnsafePointer<Float>] = []
+
+  func branches(shard: Int, place: Int) -> Branches<UnsafePointer<Float>> {
+    Branches(
+      dense: UnsafePointer(memory.dense(index, shard: shard)) + place,
+      pointwise: UnsafePointer(memory.pointwise(index, shard: shard)) + place,
+      identity: shape.hasIdentity ? inputs[shard] + place : nil)
+  }
+
+  func gated(shard: Int, place: Int) -> GatedGradient {
+    GatedGradient(
+      gradient: memory.gradient(index, shard: shard) + place,
+      gate: memory.output(index, shard: shard) + place)
+  }
+
+  var packedDense: UnsafeMutablePointer<Float> { memory.packed }
+  var packedPointwise: UnsafeMutablePointer<Float> { memory.packed + workspace.packedPointwise }
 }
 
 /// A block's parameters, gradients and running statistics, as places in their arenas.
@@ -77,20 +188,16 @@ struct BlockParameters {
 
   var denseWeight: UnsafeMutablePointer<Float>
   var pointwiseWeight: UnsafeMutablePointer<Float>
-  var denseGradient: UnsafeMutablePointer<Float>
+  /// Both weights' gradients lie side by side, the 1x1's first: what the counter over shards sums.
   var pointwiseGradient: UnsafeMutablePointer<Float>
+  var denseGradientOffset: Int
+  var gradientCount: Int
   var norms: Branches<Norm>
   var normGradients: Branches<Norm>
   var running: Branches<Running>
   /// Elements of the gradient arena that are complete when the block's backward pass is.
   var gradientsEnd: Int
 
-  var scales: BlockStatistics.Scales {
-    func constant(_ norm: Norm) -> (UnsafePointer<Float>, UnsafePointer<Float>) {
-      (UnsafePointer(norm.scale), UnsafePointer(norm.shift))
-    }
-    return Branches(
-      dense: constant(norms.dense), pointwise: constant(norms.pointwise),
-      identity: norms.identity.map(constant))
-  }
+  /// γ and β as the statistics read them.
+  let scales: BlockStatistics.Scales
 }

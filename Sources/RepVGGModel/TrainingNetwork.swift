@@ -28,6 +28,8 @@ package final class TrainingNetwork {
   let linear: LinearPlaces
   /// Inputs of the pass at hand: every block's x of every shard.
   private var inputs: [[ShardImages]]
+  /// Images of every shard.
+  private var imageCounts: [Int]
 
   package init(shape: NetworkShape, pool: WorkerPool) {
     self.shape = shape
@@ -48,7 +50,9 @@ package final class TrainingNetwork {
     }
     let statistics = Arena(count: allocator.count)
     (statisticsArena, statisticsPlaces, batchCounts) = (statistics, places, counts)
-    let memory = NetworkMemory(shape: shape, threads: pool.threads)
+    let memory = NetworkMemory(
+      shape: shape, threads: pool.threads,
+      largestGradient: PlaceFinder.largestGradient(layout, blocks: shape.blocks))
     self.memory = memory
     let counter = GradientCounter(pool: pool, shards: shape.shards, slots: memory.counterSlots)
     self.counter = counter
@@ -58,11 +62,19 @@ package final class TrainingNetwork {
       statisticsPlaces: places)
     linear = finder.linear()
     blocks = shape.blocks.enumerated().map { index, block in
-      TrainingBlock(
+      let kind = block.recomputesBranches ? StemBlock.self : TrainingBlock.self
+      return kind.init(
         shape: block, index: index, network: shape, memory: memory, pool: pool,
         parameters: finder.block(block), counter: counter)
     }
-    inputs = []
+    inputs = shape.blocks.indices.map { index in
+      (0..<shape.shards).map { shard in
+        // The first block's are set by every pass.
+        ShardImages(
+          pixels: UnsafePointer(memory.output(max(0, index - 1), shard: shard)), count: 0)
+      }
+    }
+    imageCounts = Array(repeating: 0, count: shape.shards)
   }
 }
 
@@ -77,11 +89,9 @@ extension TrainingNetwork {
   package func forward(_ batch: [ShardImages], reduceStatistics: ReduceStatistics) throws {
     precondition(batch.count == shape.shards, "one input for each shard")
     setInputs(batch)
-    if shape.blocks[0].hasIdentity { sumImages(batch) }
     for (index, block) in blocks.enumerated() {
-      let wantsSums = index + 1 < blocks.count && shape.blocks[index + 1].hasIdentity
       try block.forward(
-        inputs[index], wantsOutputSums: wantsSums, reduceStatistics: reduceStatistics)
+        inputs[index], previous: previous(index), reduceStatistics: reduceStatistics)
     }
     classify()
   }
@@ -91,11 +101,12 @@ extension TrainingNetwork {
     precondition(batch.count == shape.shards, "one input for each shard")
     setInputs(batch)
     for (index, block) in blocks.enumerated() {
-      block.useRunningStatistics()
-      block.evaluate(inputs[index])
+      block.evaluate(inputs[index], previous: previous(index))
     }
     classify()
   }
+
+  private func previous(_ index: Int) -> TrainingBlock? { index > 0 ? blocks[index - 1] : nil }
 
   /// Logits of one shard, [count][classes], valid until the next pass.
   package func logits(shard: Int) -> UnsafePointer<Float> {
@@ -112,17 +123,24 @@ extension TrainingNetwork {
     logitGradients: [UnsafePointer<Float>], reduceStatistics: ReduceStatistics,
     gradientsReady: (Int) throws -> Void
   ) throws {
-    let last = blocks.count - 1
+    let last = blocks[blocks.count - 1]
+    let sums = memory.sums[last.index]
     head.backward(
-      counts: inputs[0].map(\.count), logitGradients: logitGradients, weights: linear.weight,
-      weightGradient: linear.weightGradient, biasGradient: linear.biasGradient, counter: counter
-    ) { shard in
-      memory.gradient(buffer: 0, shard: shard, imageCount: shape.blocks[last].outputCount)
+      counts: imageCounts, logitGradients: logitGradients, weights: linear.weight,
+      weightGradient: linear.weightGradient, biasGradient: linear.biasGradient, counter: counter,
+      activationGradient: { memory.gradient(last.index, shard: $0) },
+      finish: { shard, slice, images, worker in
+        last.sumBackward(
+          shard: shard, images: images, into: sums.cleared(shard: shard, slice: slice),
+          worker: worker)
+      })
+    for (shard, count) in imageCounts.enumerated() {
+      last.combineBackwardSums(shard: shard, slices: head.sliceCount(images: count))
     }
     try gradientsReady(linear.gradientsEnd)
-    for (step, block) in blocks.reversed().enumerated() {
+    for block in blocks.reversed() {
       try block.backward(
-        inputs[block.index], buffer: step, reduceStatistics: reduceStatistics,
+        inputs[block.index], previous: previous(block.index), reduceStatistics: reduceStatistics,
         gradientsReady: gradientsReady)
     }
   }
@@ -152,38 +170,19 @@ extension TrainingNetwork {
   package var runningStatistics: UnsafeMutableBufferPointer<Float> { statisticsArena.all }
 
   private func setInputs(_ batch: [ShardImages]) {
-    inputs.removeAll(keepingCapacity: true)
-    inputs.append(batch)
-    for index in blocks.indices.dropLast() {
-      inputs.append(
-        batch.indices.map { shard in
-          ShardImages(
-            pixels: UnsafePointer(memory.output(index, shard: shard)), count: batch[shard].count)
-        })
+    for (shard, images) in batch.enumerated() {
+      inputs[0][shard].pixels = images.pixels
+      imageCounts[shard] = images.count
+      for index in blocks.indices { inputs[index][shard].count = images.count }
     }
   }
 
   private func classify() {
-    let last = blocks.count - 1
+    let last = blocks[blocks.count - 1]
     head.forward(
-      counts: inputs[0].map(\.count), weights: linear.weight, bias: linear.bias
-    ) { memory.output(last, shard: $0) }
-  }
-
-  /// The sums of the images themselves, where already the first block has an identity branch.
-  private func sumImages(_ batch: [ShardImages]) {
-    let segments = shape.blocks[0].inputSegments
-    let channels = shape.blocks[0].inputChannels
-    let sums = memory.inputSums[0]
-    var tasks = ShardTasks(capacity: batch.count)
-    tasks.count { segments.count(images: batch[$0].count) }
-    for task in 0..<tasks.total {
-      let (shard, number) = tasks.locate(task)
-      let rows = segments.rows(number, images: batch[shard].count)
-      addChannelSums(
-        batch[shard].pixels + rows.lowerBound * channels, rows: rows.count, channels: channels,
-        sums: sums.cleared(task: task))
-    }
-    sums.combineTasks(tasks)
+      counts: imageCounts, weights: linear.weight, bias: linear.bias,
+      prepare: { shard, images, worker in
+        last.writeOutput(shard: shard, images: images, sums: nil, worker: worker)
+      }, activations: { memory.output(last.index, shard: $0) })
   }
 }
