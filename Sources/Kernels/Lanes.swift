@@ -62,18 +62,33 @@ extension Lanes where Self: SIMD, Scalar == Float {
     for lane in 0..<count { pointer[lane] = self[lane] }
   }
   @inline(__always) func adding(_ a: Self, times b: Self) -> Self { addingProduct(a, b) }
-  @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
-  @inline(__always) func gated(by gate: Self) -> Self {
-    Self.zero.replacing(with: self, where: gate .> 0)
-  }
   @inline(__always) func accumulate(into sums: UnsafeMutablePointer<Double>) {
     for lane in 0..<Self.scalarCount { sums[lane] += Double(self[lane]) }
   }
 }
 
-extension SIMD8<Float>: Lanes {}
-extension SIMD16<Float>: Lanes {}
-extension SIMD32<Float>: Lanes {}
+// Masks become instructions only where the type is concrete.
+
+extension SIMD8<Float>: Lanes {
+  @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
+  @inline(__always) func gated(by gate: Self) -> Self {
+    Self.zero.replacing(with: self, where: gate .> 0)
+  }
+}
+
+extension SIMD16<Float>: Lanes {
+  @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
+  @inline(__always) func gated(by gate: Self) -> Self {
+    Self.zero.replacing(with: self, where: gate .> 0)
+  }
+}
+
+extension SIMD32<Float>: Lanes {
+  @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
+  @inline(__always) func gated(by gate: Self) -> Self {
+    Self.zero.replacing(with: self, where: gate .> 0)
+  }
+}
 
 /// Rows whose Float32 sums are added up before they go into a Float64: short enough that Float32
 /// loses nothing that matters, long enough that the conversion costs nothing.
