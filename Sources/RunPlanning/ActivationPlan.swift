@@ -18,6 +18,8 @@ package struct ActivationPlan: Sendable, Equatable {
   package private(set) var blocks: [Block] = []
   /// Elements of the arena.
   package private(set) var count = 0
+  /// Elements of what the forward pass leaves for the backward pass.
+  package private(set) var kept = 0
 
   /// For `images` images.
   package init(blocks shapes: [BlockShape], images: Int) {
@@ -32,7 +34,7 @@ package struct ActivationPlan: Sendable, Equatable {
       }
       blocks.append(block)
     }
-    let kept = count
+    kept = count
     for index in shapes.indices.reversed() {
       let needed = size(shapes[index])
       guard index + 1 < shapes.count else {

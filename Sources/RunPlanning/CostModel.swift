@@ -115,19 +115,21 @@ extension CostModel {
     memory.gradients = 2 * arena
     memory.momentum = arena
     memory.shardScratch =
-      Self.counterSlots(shards: load.shards) * largestLayerWeights * Self.floatBytes
-    // Of each block its output and the outputs of its two convolutions; the head's features and
-    // logits with their gradients.
+      Self.counterSlots(shards: load.shards) * largestGradient(layout) * Self.floatBytes
+    let plan = ActivationPlan(blocks: blocks, images: load.images)
+    let kernels = blocks.map { KernelPlan($0, images: load.shardSize) }
+    // The head's features and logits with their gradients.
     let head = 2 * (featureWidth + classes)
-    memory.activations =
-      load.images * (3 * outputs.reduce(0, +) + head) * Self.floatBytes
-    memory.activationGradients = 2 * load.images * largestOutput * Self.floatBytes
+    memory.activations = (plan.kept + load.images * head) * Self.floatBytes
+    memory.activationGradients = (plan.count - plan.kept) * Self.floatBytes
+    let shared = kernels.map(\.sharedCount).max() ?? 0
+    let workers = load.threads * (kernels.map(\.workerCount).max() ?? 0)
     memory.scratch =
-      (load.threads * largestScratch + largestFlippedWeights) * Self.floatBytes
-      + taskSums(load) * 8
-    // Fusing gives about as many weights as the training form has.
+      (shared + workers + (kernels.map(\.packedCount).max() ?? 0)) * Self.floatBytes
+      + load.shards * kernels.reduce(0) { $0 + $1.sumCount } * 8
+    // Fusing gives about as many weights as the training form has, and packing four times as many.
     memory.evaluation =
-      arena + (load.images * (inputs + 2 * largestOutput) + load.threads * largestScratch)
+      5 * arena + (load.images * (inputs + 2 * largestOutput) + shared + workers)
       * Self.floatBytes
     memory.loader = (load.prefetch + 1) * load.images * inputs * Self.floatBytes
     memory.dataset = load.datasetBytes
@@ -139,55 +141,15 @@ extension CostModel {
     shards <= 1 ? 0 : Int.bitWidth - (shards - 1).leadingZeroBitCount
   }
 
-  /// Elements of the largest weight tensor.
-  package var largestLayerWeights: Int {
-    blocks.map { $0.outputChannels * ($0.inputChannels / $0.groups) * 9 }
-      .reduce(classes * featureWidth, max)
-  }
-
-  /// Elements of gathered columns of the largest convolution task (`Convolution` cuts the tasks).
-  private var largestScratch: Int {
-    blocks.map { block in
-      let (inputs, outputs) = (
-        block.inputChannels / block.groups, block.outputChannels / block.groups
-      )
-      let width = block.outputWidth
-      let forward = Self.bandHeight(channels: inputs, width: width) * width * 9 * inputs
-      let weights =
-        max(1, 65_536 / max(1, 9 * inputs * width), 1024 / width) * width * 9 * inputs
-      let data =
-        block.stride == 1
-        ? Self.bandHeight(channels: outputs, width: block.inputWidth) * block.inputWidth * 9
-          * outputs : block.outputPixels * 9 * inputs
-      return max(forward, weights, data)
-    }.max() ?? 0
-  }
-
-  /// Rows of output pixels in one task of a convolution.
-  private static func bandHeight(channels: Int, width: Int) -> Int {
-    max(1, 65_536 / max(1, 9 * channels * width), (256 + width - 1) / width)
-  }
-
-  private var largestFlippedWeights: Int {
-    blocks.filter { $0.stride == 1 }
-      .map { $0.outputChannels * ($0.inputChannels / $0.groups) * 9 }.max() ?? 0
-  }
-
-  /// Float64 sums of all tasks of a pass, for every block.
-  private func taskSums(_ load: Load) -> Int {
-    blocks.reduce(0) { sum, block in
-      func segments(_ channels: Int, _ pixels: Int) -> Int {
-        let rows = max(32, (16_384 / channels + 31) / 32 * 32)
-        return (load.shardSize * pixels + rows - 1) / rows
-      }
-      let height = Self.bandHeight(
-        channels: block.inputChannels / block.groups, width: block.outputWidth)
-      let bands = (load.shardSize * block.outputHeight + height - 1) / height
-      let output = segments(block.outputChannels, block.outputPixels)
-      let input = segments(block.inputChannels, block.inputPixels)
-      return sum + load.shards
-        * (4 * block.outputChannels * (max(bands, output) + 1) + 2 * block.inputChannels
-          * (input + 1))
+  /// Elements of the largest gradient that a counter over shards sums: both weights of a block, or
+  /// the classifier's.
+  private func largestGradient(_ layout: ArenaLayout) -> Int {
+    var ranges: [String: Range<Int>] = [:]
+    for place in layout.places { ranges[place.entry.name] = place.range }
+    return blocks.reduce(classes * featureWidth) { largest, block in
+      let dense = ranges["\(block.key).rbr_dense.conv.weight"]
+      let pointwise = ranges["\(block.key).rbr_1x1.conv.weight"]
+      return max(largest, (dense?.upperBound ?? 0) - (pointwise?.lowerBound ?? 0))
     }
   }
 

@@ -75,7 +75,7 @@ import _TestSupport
       Self.convolution(3, stride: 2, groups: 1, (192, 1280), (14, 14)),
     ]
     for layer in layers {
-      let item = Case(convolution: layer, images: layer.inputPixels > 1000 ? 1 : 3, threads: 2)
+      let item = Case(convolution: layer, images: layer.inputPixels > 16 ? 1 : 3, threads: 2)
       let worst = ConvolutionComparison(item).worstError()
       #expect(worst < Self.tolerance(layer), "\(item.testDescription)")
     }
@@ -115,10 +115,13 @@ import _TestSupport
     #expect(result.weightGradient.allSatisfy { $0 == 0 })
   }
 
-  /// Winograd's error against Float64 for the deepest sums of the zoo's stage 3, magnitude-1 values.
+  /// Winograd's error against Float64 for the deep sums of the zoo's stage 3: 1728 products of values
+  /// in ±1, whose sums have a standard deviation of 13.7. Rounding inside F(4x4, 3x3) alone gives
+  /// 2.8e-6 relative, and 7e-4 at the worst of 64,000 outputs (a simulation in Float32).
   @Test func winogradErrorIsBounded() {
     let layer = Self.convolution(3, stride: 1, groups: 1, (192, 192), (14, 14))
     let comparison = ConvolutionComparison(Case(convolution: layer, images: 1))
-    #expect(comparison.worstForwardDifference() < 2e-4)
+    #expect(comparison.worstForwardDifference() < 1.2e-3)
+    #expect(comparison.worstError() < 4e-6)
   }
 }

@@ -1,0 +1,126 @@
+/// Which path a block's convolutions take and how much memory their passes work in.
+///
+/// The kernels decide (`Convolution` in the room Kernels, which this room cannot see); this says the
+/// same from a block's shape, for plans of runs that do not run here. Tests hold both together.
+package struct KernelPlan: Sendable, Equatable {
+  /// How a convolution's products are made.
+  package enum Path: String, Sendable {
+    /// Winograd F(4x4, 3x3).
+    case winograd = "winograd-4x4"
+    /// The definition, pixels in their place.
+    case direct
+    /// Direct, computed again from the images where it is needed rather than stored.
+    case recomputed
+  }
+
+  private let block: BlockShape
+  /// Largest number of images of one shard.
+  private let images: Int
+
+  package init(_ block: BlockShape, images: Int) {
+    self.block = block
+    self.images = images
+  }
+
+  private var inputs: Int { block.inputChannels / block.groups }
+  private var outputs: Int { block.outputChannels / block.groups }
+  private var groups: Int { block.groups }
+  /// Tiles of 4x4 outputs of an image.
+  private var tiles: Int { (block.inputHeight + 3) / 4 * ((block.inputWidth + 3) / 4) }
+
+  /// The path of the 3x3 convolution, of all its passes.
+  package var path: Path {
+    if block.recomputesBranches { return .recomputed }
+    guard block.stride == 1 && min(inputs, outputs) >= 8 else { return .direct }
+    return 3 * 36 * tiles <= 2 * 9 * block.inputPixels ? .winograd : .direct
+  }
+
+  // MARK: - Cuts
+
+  private var sliceImages: Int { max(1, 64 / block.inputPixels) }
+  private var slices: Int { (images + sliceImages - 1) / sliceImages }
+
+  /// Most images of a chunk.
+  private var chunkImages: Int {
+    let wanted: Int
+    if path == .winograd {
+      wanted = (max(96, min(inputs, outputs) / 2) + tiles / 2) / tiles
+    } else {
+      let values =
+        block.inputPixels * block.inputChannels + block.outputPixels * block.outputChannels
+      wanted = max(512 / block.outputPixels, 262_144 / values)
+    }
+    let together = max(1, wanted / sliceImages)
+    let chunks = (slices + together - 1) / together
+    return (0..<chunks).map { chunk in
+      min(slices * (chunk + 1) / chunks * sliceImages, images)
+        - slices * chunk / chunks * sliceImages
+    }.max() ?? 0
+  }
+
+  // MARK: - Float32 elements
+
+  private func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+
+  /// Columns with which panels of 16 (or of 8 at the end) hold `count`.
+  private func stored(_ count: Int) -> Int { (count + 7) / 8 * 8 }
+
+  /// The part that all threads share.
+  package var sharedCount: Int {
+    if path == .recomputed { return 0 }
+    let chunk = chunkImages
+    let chunkOutputs = chunk * block.outputPixels * block.outputChannels
+    let panels = chunk * block.outputPixels * groups * stored(outputs)
+    var (forward, backward) = (0, panels)
+    if path == .winograd {
+      let rows = chunk * tiles
+      forward = 36 * rows * (block.inputChannels + block.outputChannels)
+      backward =
+        36 * (rows * (groups * stored(inputs) + block.outputChannels + block.inputChannels)
+          + groups * outputs * stored(inputs))
+    }
+    return max(
+      forward, aligned(backward) + 2 * aligned(chunkOutputs) + aligned(panels))
+  }
+
+  /// The part of each thread.
+  package var workerCount: Int {
+    let tables = aligned(2 * 10 * 256 + 4 * 9)
+    let plain = aligned(max(inputs, outputs)) + tables
+    if path == .recomputed {
+      let (patch, width) = (9 * block.inputChannels, block.outputWidth)
+      let lines = block.stride * (max(1, 240 / width) - 1) + 3
+      let stem =
+        tables + aligned(lines * (block.inputWidth + 2) * block.inputChannels + 16)
+        + aligned(240 * block.outputChannels) + aligned(240 * stored(block.outputChannels))
+        + aligned((patch + block.inputChannels) * stored(block.outputChannels))
+        + aligned(2 * patch)
+      return aligned(max(plain, stem))
+    }
+    return aligned(max(plain, path == .winograd ? 9 * outputs * 16 : 0))
+  }
+
+  /// Packed weights of both convolutions.
+  package var packedCount: Int {
+    func packed(_ taps: Int) -> Int {
+      aligned(groups * taps * max(inputs * stored(outputs), outputs * stored(inputs)))
+    }
+    if path == .recomputed {
+      let columns = stored(block.outputChannels)
+      return aligned(9 * block.inputChannels * columns) + aligned(block.inputChannels * columns)
+    }
+    return packed(path == .winograd ? 36 : 9) + packed(1)
+  }
+
+  /// Float64 sums of all slices and of the shard, over the block's output and over its input.
+  package var sumCount: Int {
+    let outputSlices = (images + max(1, 64 / block.outputPixels) - 1) / max(1, 64 / block.outputPixels)
+    let patch = 9 * block.inputChannels
+    let length =
+      block.recomputesBranches
+      ? (4 + patch + block.inputChannels) * block.outputChannels + patch : 4 * block.outputChannels
+    let inputLength = 2 * block.inputChannels
+    return (max(slices, outputSlices) + 1) * length
+      + ((block.hasIdentity ? slices : 0) + 1) * inputLength
+  }
+}
