@@ -25,3 +25,12 @@ static inline bool kernel_build_has_avx512f(void) {
   return false;
 #endif
 }
+
+// Tells the core that it waits in a loop.
+static inline void kernel_build_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}

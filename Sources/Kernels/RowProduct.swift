@@ -102,12 +102,11 @@ struct RowProduct {
       return
     }
     let together = max(1, Self.runDepth / max(1, job.depth))
-    var segment = 0
-    while segment < segments {
-      let end = min(segment + together, segments)
-      multiplyRun(L.self, job, segment..<end, 0..<job.depth, accumulate)
+    let runs = (segments + together - 1) / together
+    for run in 0..<runs {
+      let range = segments * run / runs..<segments * (run + 1) / runs
+      multiplyRun(L.self, job, range, 0..<job.depth, accumulate)
       accumulate = true
-      segment = end
     }
   }
 

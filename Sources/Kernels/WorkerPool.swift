@@ -1,3 +1,4 @@
+import CKernelBuild
 import Glibc
 import Synchronization
 
@@ -81,10 +82,11 @@ private final class Job: @unchecked Sendable {
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let nextTask = Atomic<Int>(0)
+  /// The two numbers that threads wait for, also written under the lock.
+  private let opened = Atomic<Int>(0)
+  private let finished = Atomic<Int>(0)
   private var body: ((Int, Int) -> Void)?
   private var count = 0
-  private var generation = 0
-  private var finishedWorkers = 0
   private var isClosed = false
 
   init() {
@@ -104,10 +106,19 @@ private final class Job: @unchecked Sendable {
     self.body = body
     self.count = count
     nextTask.store(0, ordering: .relaxed)
-    finishedWorkers = 0
-    generation += 1
+    finished.store(0, ordering: .relaxed)
+    opened.add(1, ordering: .releasing)
     pthread_cond_broadcast(changed)
     pthread_mutex_unlock(lock)
+  }
+
+  /// Tasks follow each other within microseconds, and waking a sleeping thread takes tens of them: so
+  /// a thread first looks for a while, which costs little where cores are short.
+  private func spin(until isDone: () -> Bool) {
+    for _ in 0..<2_000 {
+      if isDone() { return }
+      kernel_build_pause()
+    }
   }
 
   func takeTasks(worker: Int) {
@@ -121,9 +132,11 @@ private final class Job: @unchecked Sendable {
 
   /// Waits for a job newer than `generation`; false when the pool is closed.
   func awaitWork(after generation: inout Int) -> Bool {
+    let seen = generation
+    spin { opened.load(ordering: .acquiring) != seen }
     pthread_mutex_lock(lock)
-    while self.generation == generation && !isClosed { pthread_cond_wait(changed, lock) }
-    generation = self.generation
+    while opened.load(ordering: .acquiring) == seen && !isClosed { pthread_cond_wait(changed, lock) }
+    generation = opened.load(ordering: .acquiring)
     let isOpen = !isClosed
     pthread_mutex_unlock(lock)
     return isOpen
@@ -131,14 +144,15 @@ private final class Job: @unchecked Sendable {
 
   func leave() {
     pthread_mutex_lock(lock)
-    finishedWorkers += 1
+    finished.add(1, ordering: .releasing)
     pthread_cond_broadcast(changed)
     pthread_mutex_unlock(lock)
   }
 
   func awaitWorkers(_ workers: Int) {
+    spin { finished.load(ordering: .acquiring) == workers }
     pthread_mutex_lock(lock)
-    while finishedWorkers < workers { pthread_cond_wait(changed, lock) }
+    while finished.load(ordering: .acquiring) < workers { pthread_cond_wait(changed, lock) }
     body = nil
     pthread_mutex_unlock(lock)
   }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// One owner of one aligned, zero-filled block of Float32 memory.
 ///
 /// Everything large in a training step lives in an arena that the plan has sized: nothing is
@@ -5,8 +7,11 @@
 /// short-lived values: use arrays. Not `Sendable`: an arena belongs to its network's thread, and
 /// kernels that run on several threads divide it by index.
 package final class Arena {
-  /// Bytes to which the block is aligned.
+  /// Bytes to which the block is aligned at least.
   package static let alignment = 64
+  /// The size of a huge page: blocks of several are aligned to it, so that the address translations
+  /// of a step's memory stay in the processor's table of them.
+  private static let hugePage = 2 << 20
 
   package let count: Int
   package let base: UnsafeMutablePointer<Float>
@@ -15,7 +20,11 @@ package final class Arena {
   package init(count: Int) {
     self.count = count
     let bytes = max(count, 1) * MemoryLayout<Float>.stride
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: Self.alignment)
+    let isLarge = bytes >= 2 * Self.hugePage
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: bytes, alignment: isLarge ? Self.hugePage : Self.alignment)
+    // Advice alone: where the system has none to give, small pages do.
+    if isLarge { madvise(raw, bytes, MADV_HUGEPAGE) }
     base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
     base.initialize(repeating: 0, count: max(count, 1))
   }
