@@ -9,7 +9,9 @@ package struct Convolution: Sendable, Equatable {
   /// How the products are made.
   package enum Path: String, Sendable {
     /// Winograd F(4x4, 3x3): 36 products where the definition has 144.
-    case winograd = "winograd-4x4"
+    case winograd4 = "winograd-4x4"
+    /// Winograd F(5x5, 3x3): 49 products where the definition has 225.
+    case winograd5 = "winograd-5x5"
     /// The definition, as products whose rows are pixels in their place.
     case direct
   }
@@ -49,22 +51,23 @@ package struct Convolution: Sendable, Equatable {
   /// Elements of one group's weights.
   var groupWeights: Int { taps * groupInputs * groupOutputs }
 
-  /// The path of all three passes. From measurements at development time (docs/performance.md): the
-  /// tiles must save a third of the products, and few channels do not pay for the transforms.
+  /// The path of all three passes. From measurements at development time (docs/performance.md): of
+  /// the two tile sizes the one with fewer products on this image; tiles must save a third of the
+  /// products, and few channels do not pay for the transforms.
   package var path: Path {
     guard kernel == 3 && stride == 1 && min(groupInputs, groupOutputs) >= 8 else { return .direct }
-    return 3 * 36 * inputTiles.count <= 2 * 9 * inputPixels ? .winograd : .direct
+    let (four, five) = (tiles(4) * 36, tiles(5) * 49)
+    guard 3 * min(four, five) <= 2 * 9 * inputPixels else { return .direct }
+    return five < four ? .winograd5 : .winograd4
   }
 
-  var inputTiles: WinogradTiles {
-    WinogradTiles(height: inputHeight, width: inputWidth, channels: inputChannels)
+  /// Tiles of an image, of `size` x `size` outputs.
+  private func tiles(_ size: Int) -> Int {
+    (inputHeight + size - 1) / size * ((inputWidth + size - 1) / size)
   }
-  var outputTiles: WinogradTiles {
-    WinogradTiles(height: inputHeight, width: inputWidth, channels: outputChannels)
-  }
-  var winogradWeights: WinogradWeights {
-    WinogradWeights(groups: groups, inputs: groupInputs, outputs: groupOutputs)
-  }
+
+  /// Tiles of an image on the path chosen.
+  private var pathTiles: Int { path == .winograd5 ? tiles(5) : tiles(4) }
 }
 
 // MARK: - How the images of a shard are cut
@@ -76,9 +79,9 @@ extension Convolution {
   /// gradient needs so that its sums are not loaded and stored more than its operands.
   private var chunkImages: Int {
     switch path {
-    case .winograd:
-      let tiles = max(96, min(groupInputs, groupOutputs) / 2)
-      return (tiles + inputTiles.count / 2) / inputTiles.count
+    case .winograd4, .winograd5:
+      let wanted = max(96, min(groupInputs, groupOutputs) / 2)
+      return (wanted + pathTiles / 2) / pathTiles
     case .direct:
       let values = inputPixels * inputChannels + outputPixels * outputChannels
       return max(512 / outputPixels, 262_144 / values)
@@ -158,54 +161,75 @@ extension Convolution {
   package var workerCount: Int {
     let zeros = (max(groupInputs, groupOutputs) + 15) / 16 * 16
     let tables = (RowProduct.scratchCount + 15) / 16 * 16
-    let weights = winogradWeights
-    return max(
-      zeros + tables, WinogradTiles.patchCount, WinogradWeights.gradientScratch,
-      path == .winograd ? weights.backwardScratch : 0)
+    switch path {
+    case .winograd4: return WinogradPass<WinogradF4>(self).workerCount
+    case .winograd5: return WinogradPass<WinogradF5>(self).workerCount
+    case .direct: return zeros + tables
+    }
   }
 
   /// Elements of the shared part for a forward pass over `images`.
   package func forwardCount(images: Int) -> Int {
-    guard path == .winograd else { return 0 }
-    let tiles = chunkCapacity(images: images) * inputTiles.count
-    return WinogradTiles.frequencies * tiles * (inputChannels + outputChannels)
+    switch path {
+    case .winograd4: return WinogradPass<WinogradF4>(self).forwardCount(images: images)
+    case .winograd5: return WinogradPass<WinogradF5>(self).forwardCount(images: images)
+    case .direct: return 0
+    }
   }
 
   /// Elements of the shared part for a backward pass over `images`.
   package func backwardCount(images: Int) -> Int {
-    let capacity = chunkCapacity(images: images)
-    guard path == .winograd else { return gradientPanelCount(images: capacity) }
-    let tiles = capacity * inputTiles.count
-    let panels = groups * Panels.storedColumns(groupInputs)
-    return WinogradTiles.frequencies
-      * (tiles * (panels + outputChannels + inputChannels) + winogradWeights.gradientMatrix)
+    switch path {
+    case .winograd4: return WinogradPass<WinogradF4>(self).backwardCount(images: images)
+    case .winograd5: return WinogradPass<WinogradF5>(self).backwardCount(images: images)
+    case .direct: return gradientPanelCount(images: chunkCapacity(images: images))
+    }
+  }
+
+  /// Copies of the weights that a packed one has: products of a tile, or the taps themselves.
+  private var packedTaps: Int {
+    switch path {
+    case .winograd4: return WinogradTiles<WinogradF4>.frequencies
+    case .winograd5: return WinogradTiles<WinogradF5>.frequencies
+    case .direct: return taps
+    }
   }
 
   /// Elements of the weights as the forward pass reads them.
   package var forwardWeightCount: Int {
-    path == .winograd
-      ? WinogradTiles.frequencies * winogradWeights.forwardMatrix
-      : taps * groupInputs * groups * Panels.storedColumns(groupOutputs)
+    packedTaps * groupInputs * groups * Panels.storedColumns(groupOutputs)
   }
 
   /// Elements of the weights as the data gradient reads them.
   package var backwardWeightCount: Int {
-    path == .winograd
-      ? WinogradTiles.frequencies * winogradWeights.backwardMatrix
-      : taps * groupOutputs * groups * Panels.storedColumns(groupInputs)
+    packedTaps * groupOutputs * groups * Panels.storedColumns(groupInputs)
   }
 
   /// Weights in memory order to what the forward pass reads.
   package func packForward(
+    _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, space: Workspace,
+    pool: WorkerPool
+  ) {
+    switch path {
+    case .winograd4:
+      let transform = WinogradPass<WinogradF4>(self).weights
+      pool.run(transform.forwardTasks) { task, worker in
+        transform.transformForward(
+          task: task, weights: weights, into: packed, scratch: space.worker(worker))
+      }
+    case .winograd5:
+      let transform = WinogradPass<WinogradF5>(self).weights
+      pool.run(transform.forwardTasks) { task, worker in
+        transform.transformForward(
+          task: task, weights: weights, into: packed, scratch: space.worker(worker))
+      }
+    case .direct: packForwardDirect(weights, into: packed, pool: pool)
+    }
+  }
+
+  private func packForwardDirect(
     _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, pool: WorkerPool
   ) {
-    if path == .winograd {
-      let transform = winogradWeights
-      pool.run(transform.forwardTasks) { task, _ in
-        transform.transformForward(task: task, weights: weights, into: packed)
-      }
-      return
-    }
     let panels = Panels.count(columns: groupOutputs)
     let depth = taps * groupInputs
     pool.run(groups * panels) { task, _ in
@@ -221,14 +245,26 @@ extension Convolution {
     _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, space: Workspace,
     pool: WorkerPool
   ) {
-    if path == .winograd {
-      let transform = winogradWeights
+    switch path {
+    case .winograd4:
+      let transform = WinogradPass<WinogradF4>(self).weights
       pool.run(transform.backwardTasks) { task, worker in
         transform.transformBackward(
           task: task, weights: weights, into: packed, scratch: space.worker(worker))
       }
-      return
+    case .winograd5:
+      let transform = WinogradPass<WinogradF5>(self).weights
+      pool.run(transform.backwardTasks) { task, worker in
+        transform.transformBackward(
+          task: task, weights: weights, into: packed, scratch: space.worker(worker))
+      }
+    case .direct: packBackwardDirect(weights, into: packed, pool: pool)
     }
+  }
+
+  private func packBackwardDirect(
+    _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, pool: WorkerPool
+  ) {
     let panels = Panels.count(columns: groupInputs)
     let depth = taps * groupOutputs
     pool.run(groups * panels) { task, _ in

@@ -1,282 +1,248 @@
-/// Winograd F(4x4, 3x3) between images and the 36 matrices of its products.
+/// Winograd F(mxm, 3x3) between images and the matrices of its products.
 ///
-/// An image of `height` x `width` is cut into tiles of 4x4 outputs, each of which sees 6x6 inputs
-/// beginning one pixel above and to the left. Images are NHWC. The matrices are [36][tiles][channels]
-/// or, for the operand of `ColumnProduct`, [36] times panels. Every function works on one image,
-/// whose tiles are `firstTile ..< firstTile + count` of the `tiles` that a chunk of images has, and
-/// takes a `patch` of `patchCount` elements of scratch.
-struct WinogradTiles {
-  static let frequencies = 36
-  /// Elements of scratch of one transform.
-  static let patchCount = 36 * 8
+/// An image of `height` x `width` is cut into tiles of mxm outputs, each of which sees (m + 2)²
+/// inputs beginning one pixel above and to the left. Images are NHWC. The matrices are
+/// [(m + 2)²][tiles][channels] or, for the operand of `ColumnProduct`, as many times panels. Every
+/// function works on one image and takes `scratchCount` elements of scratch.
+struct WinogradTiles<F: WinogradLines> {
+  /// Products of a tile: the matrices' number.
+  @inline(__always) static var frequencies: Int { F.size * F.size }
+  /// Elements of scratch of one transform: a patch, and a line of it.
+  static var scratchCount: Int { (F.size * F.size + F.size) * lanes }
   /// Channels that are transformed together.
-  private static let lanes = 8
+  private static var lanes: Int { 8 }
 
   var height: Int
   var width: Int
   var channels: Int
 
-  var rows: Int { (height + 3) / 4 }
-  var columns: Int { (width + 3) / 4 }
+  var rows: Int { (height + F.outputs - 1) / F.outputs }
+  var columns: Int { (width + F.outputs - 1) / F.outputs }
   /// Tiles of one image.
   var count: Int { rows * columns }
 
-  /// One of the 36 matrices: where a channel's column begins, and how far apart tiles and matrices
-  /// are.
+  /// Row-major matrices: where channel 0 of an image's first tile lies in the first of them, and how
+  /// far apart matrices and tiles are.
   struct Matrices {
     var base: UnsafeMutablePointer<Float>
     var matrixStride: Int
     var tileStride: Int
   }
 
+  /// One tile of an image, and where a group of its channels lies in the matrices.
+  private struct Tile {
+    /// The first output pixel.
+    var top: Int
+    var left: Int
+    var index: Int
+    var channel: Int
+  }
+
   /// Calls `body` for every tile and every group of channels that is transformed together.
   @inline(__always)
   private func forEachTile(
-    _ channels: Range<Int>, wide: (_ row: Int, _ column: Int, _ tile: Int, _ channel: Int) -> Void,
-    single: (_ row: Int, _ column: Int, _ tile: Int, _ channel: Int) -> Void
+    _ channels: Range<Int>, wide: (Tile) -> Void, single: (Tile) -> Void
   ) {
-    var tile = 0
+    var tile = Tile(top: 0, left: 0, index: 0, channel: 0)
     for row in 0..<rows {
       for column in 0..<columns {
-        var channel = channels.lowerBound
-        while channel + Self.lanes <= channels.upperBound {
-          wide(row, column, tile, channel)
-          channel += Self.lanes
+        (tile.top, tile.left) = (row * F.outputs, column * F.outputs)
+        tile.channel = channels.lowerBound
+        while tile.channel + Self.lanes <= channels.upperBound {
+          wide(tile)
+          tile.channel += Self.lanes
         }
-        while channel < channels.upperBound {
-          single(row, column, tile, channel)
-          channel += 1
+        while tile.channel < channels.upperBound {
+          single(tile)
+          tile.channel += 1
         }
-        tile += 1
+        tile.index += 1
       }
     }
   }
 
-  // MARK: - Inputs
+  @inline(__always)
+  private func pixel(_ y: Int, _ x: Int) -> Int { (y * width + x) * channels }
 
-  /// V = Bᵀ·d·B of an image's channels `channels`, into row-major matrices or panels.
+  /// V = Bᵀ·d·B of an image's channels `range`, into row-major matrices or panels.
   ///
-  /// `place(channel)`: where the channel's column begins in every matrix, at tile 0 of the image.
+  /// `place(channel)`: where the channel's column begins in the first matrix, at tile 0 of the image,
+  /// and the distance between tiles.
   func transformInput(
     _ image: UnsafePointer<Float>, channels range: Range<Int>, matrixStride: Int,
-    patch: UnsafeMutablePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>,
     place: (_ channel: Int) -> (target: UnsafeMutablePointer<Float>, tileStride: Int)
   ) {
-    forEachTile(range) { row, column, tile, channel in
-      let (target, stride) = place(channel)
-      transformInputTile(
-        SIMD8<Float>.self, image + channel, row, column, patch, target + tile * stride, matrixStride)
-    } single: { row, column, tile, channel in
-      let (target, stride) = place(channel)
-      transformInputTile(
-        Float.self, image + channel, row, column, patch, target + tile * stride, matrixStride)
+    forEachTile(range) { tile in
+      let (target, stride) = place(tile.channel)
+      transformInput(
+        SIMD8<Float>.self, image, tile, scratch, target + tile.index * stride, matrixStride)
+    } single: { tile in
+      let (target, stride) = place(tile.channel)
+      transformInput(Float.self, image, tile, scratch, target + tile.index * stride, matrixStride)
     }
   }
 
   @inline(__always)
-  private func transformInputTile<L: Lanes>(
-    _: L.Type, _ image: UnsafePointer<Float>, _ row: Int, _ column: Int,
+  private func transformInput<L: Lanes>(
+    _: L.Type, _ image: UnsafePointer<Float>, _ tile: Tile,
     _ patch: UnsafeMutablePointer<Float>, _ target: UnsafeMutablePointer<Float>,
     _ matrixStride: Int
   ) {
-    let (top, left) = (4 * row - 1, 4 * column - 1)
-    let (first, end) = (max(0, -top), min(6, height - top))
-    let stride = width * channels
-    for j in 0..<6 {
+    let line = patch + Self.frequencies * L.width
+    let (top, left) = (tile.top - 1, tile.left - 1)
+    let isInside = top >= 0 && top + F.size <= height
+    for j in 0..<F.size {
+      let column = patch + j * L.width
       let x = left + j
-      var d: Six<L> = (.zero, .zero, .zero, .zero, .zero, .zero)
-      if x >= 0 && x < width {
-        let source = image + top * stride + x * channels
-        if first == 0 { d.0 = L.load(source) }
-        d.1 = L.load(source + stride)
-        if end > 2 { d.2 = L.load(source + 2 * stride) }
-        if end > 3 { d.3 = L.load(source + 3 * stride) }
-        if end > 4 { d.4 = L.load(source + 4 * stride) }
-        if end > 5 { d.5 = L.load(source + 5 * stride) }
-        d = inputLine(d)
+      guard x >= 0 && x < width else {
+        for i in 0..<F.size { L.zero.store(column + i * F.size * L.width) }
+        continue
       }
-      storeColumn(d, patch + j * L.width)
+      let source = image + pixel(top, x) + tile.channel
+      if isInside {
+        F.input(
+          L.self, Line(source, every: width * channels, into: column, every: F.size * L.width))
+      } else {
+        for i in 0..<F.size {
+          let isPixel = top + i >= 0 && top + i < height
+          (isPixel ? L.load(source + pixel(i, 0)) : L.zero).store(line + i * L.width)
+        }
+        F.input(L.self, Line(line, every: L.width, into: column, every: F.size * L.width))
+      }
     }
-    for i in 0..<6 {
-      storeMatrices(inputLine(loadRow(L.self, patch + i * 6 * L.width)), target, i, matrixStride)
+    for i in 0..<F.size {
+      F.input(
+        L.self,
+        Line(
+          patch + i * F.size * L.width, every: L.width, into: target + i * F.size * matrixStride,
+          every: matrixStride))
     }
   }
 
-  /// dx += B·m·Bᵀ of an image's channels: tiles overlap by two pixels, and their parts add up in the
-  /// order of the tiles.
+  /// dx += B·m·Bᵀ of an image: tiles overlap by two pixels, and their parts add up in the order of
+  /// the tiles.
   func addInputGradient(
-    _ matrices: Matrices, patch: UnsafeMutablePointer<Float>, to image: UnsafeMutablePointer<Float>
+    _ matrices: Matrices, scratch: UnsafeMutablePointer<Float>,
+    to image: UnsafeMutablePointer<Float>
   ) {
-    forEachTile(0..<channels) { row, column, tile, channel in
-      addInputGradientTile(
-        SIMD8<Float>.self, matrices.base + tile * matrices.tileStride + channel,
-        matrices.matrixStride, row, column, patch, image + channel)
-    } single: { row, column, tile, channel in
-      addInputGradientTile(
-        Float.self, matrices.base + tile * matrices.tileStride + channel, matrices.matrixStride,
-        row, column, patch, image + channel)
+    forEachTile(0..<channels) { tile in
+      addInputGradient(SIMD8<Float>.self, matrices, tile, scratch, image)
+    } single: { tile in
+      addInputGradient(Float.self, matrices, tile, scratch, image)
     }
   }
 
   @inline(__always)
-  private func addInputGradientTile<L: Lanes>(
-    _: L.Type, _ source: UnsafePointer<Float>, _ matrixStride: Int, _ row: Int, _ column: Int,
-    _ patch: UnsafeMutablePointer<Float>, _ image: UnsafeMutablePointer<Float>
+  private func addInputGradient<L: Lanes>(
+    _: L.Type, _ matrices: Matrices, _ tile: Tile, _ patch: UnsafeMutablePointer<Float>,
+    _ image: UnsafeMutablePointer<Float>
   ) {
-    for j in 0..<6 {
-      let d = inputGradientLine(loadMatrixColumn(L.self, source, j, matrixStride))
-      storeColumn(d, patch + j * L.width)
+    let line = patch + Self.frequencies * L.width
+    let source = matrices.base + tile.index * matrices.tileStride + tile.channel
+    let stride = matrices.matrixStride
+    for j in 0..<F.size {
+      F.inputGradient(
+        L.self,
+        Line(
+          source + j * stride, every: F.size * stride, into: patch + j * L.width,
+          every: F.size * L.width))
     }
-    let (top, left) = (4 * row - 1, 4 * column - 1)
-    for i in max(0, -top)..<min(6, height - top) {
-      let d = inputGradientLine(loadRow(L.self, patch + i * 6 * L.width))
-      let target = image + ((top + i) * width + left) * channels
-      let end = width - left
-      if left >= 0 { (L.load(target) + d.0).store(target) }
-      add(d.1, target + channels)
-      if end > 2 { add(d.2, target + 2 * channels) }
-      if end > 3 { add(d.3, target + 3 * channels) }
-      if end > 4 { add(d.4, target + 4 * channels) }
-      if end > 5 { add(d.5, target + 5 * channels) }
+    let (top, left) = (tile.top - 1, tile.left - 1)
+    let (first, end) = (max(0, -left), min(F.size, width - left))
+    for i in max(0, -top)..<min(F.size, height - top) {
+      F.inputGradient(
+        L.self,
+        Line(patch + i * F.size * L.width, every: L.width, into: line, every: L.width))
+      for j in first..<end {
+        let target = image + pixel(top + i, left + j) + tile.channel
+        (L.load(target) + L.load(line + j * L.width)).store(target)
+      }
     }
   }
 
-  @inline(__always)
-  private func add<L: Lanes>(_ value: L, _ target: UnsafeMutablePointer<Float>) {
-    (L.load(target) + value).store(target)
-  }
-
-  // MARK: - Outputs
-
-  /// y = Aᵀ·m·A of an image's channels.
+  /// y = Aᵀ·m·A of an image.
   func transformOutput(
-    _ matrices: Matrices, patch: UnsafeMutablePointer<Float>,
+    _ matrices: Matrices, scratch: UnsafeMutablePointer<Float>,
     into image: UnsafeMutablePointer<Float>
   ) {
-    forEachTile(0..<channels) { row, column, tile, channel in
-      transformOutputTile(
-        SIMD8<Float>.self, matrices.base + tile * matrices.tileStride + channel,
-        matrices.matrixStride, row, column, patch, image + channel)
-    } single: { row, column, tile, channel in
-      transformOutputTile(
-        Float.self, matrices.base + tile * matrices.tileStride + channel, matrices.matrixStride,
-        row, column, patch, image + channel)
+    forEachTile(0..<channels) { tile in
+      transformOutput(SIMD8<Float>.self, matrices, tile, scratch, image)
+    } single: { tile in
+      transformOutput(Float.self, matrices, tile, scratch, image)
     }
   }
 
   @inline(__always)
-  private func transformOutputTile<L: Lanes>(
-    _: L.Type, _ source: UnsafePointer<Float>, _ matrixStride: Int, _ row: Int, _ column: Int,
-    _ patch: UnsafeMutablePointer<Float>, _ image: UnsafeMutablePointer<Float>
+  private func transformOutput<L: Lanes>(
+    _: L.Type, _ matrices: Matrices, _ tile: Tile, _ patch: UnsafeMutablePointer<Float>,
+    _ image: UnsafeMutablePointer<Float>
   ) {
-    for j in 0..<6 {
-      let y = outputLine(loadMatrixColumn(L.self, source, j, matrixStride))
-      let target = patch + j * L.width
-      y.0.store(target)
-      y.1.store(target + 6 * L.width)
-      y.2.store(target + 12 * L.width)
-      y.3.store(target + 18 * L.width)
+    let line = patch + Self.frequencies * L.width
+    let source = matrices.base + tile.index * matrices.tileStride + tile.channel
+    let stride = matrices.matrixStride
+    for j in 0..<F.size {
+      F.output(
+        L.self,
+        Line(
+          source + j * stride, every: F.size * stride, into: patch + j * L.width,
+          every: F.size * L.width))
     }
-    let (top, left) = (4 * row, 4 * column)
-    for i in 0..<min(4, height - top) {
-      let y = outputLine(loadRow(L.self, patch + i * 6 * L.width))
-      let target = image + ((top + i) * width + left) * channels
-      y.0.store(target)
-      if left + 1 < width { y.1.store(target + channels) }
-      if left + 2 < width { y.2.store(target + 2 * channels) }
-      if left + 3 < width { y.3.store(target + 3 * channels) }
-    }
-  }
-
-  /// T = A·dy·Aᵀ of an image's channels, into row-major matrices.
-  func transformOutputGradient(
-    _ image: UnsafePointer<Float>, patch: UnsafeMutablePointer<Float>, into matrices: Matrices
-  ) {
-    forEachTile(0..<channels) { row, column, tile, channel in
-      transformOutputGradientTile(
-        SIMD8<Float>.self, image + channel, row, column, patch,
-        matrices.base + tile * matrices.tileStride + channel, matrices.matrixStride)
-    } single: { row, column, tile, channel in
-      transformOutputGradientTile(
-        Float.self, image + channel, row, column, patch,
-        matrices.base + tile * matrices.tileStride + channel, matrices.matrixStride)
-    }
-  }
-
-  @inline(__always)
-  private func transformOutputGradientTile<L: Lanes>(
-    _: L.Type, _ image: UnsafePointer<Float>, _ row: Int, _ column: Int,
-    _ patch: UnsafeMutablePointer<Float>, _ target: UnsafeMutablePointer<Float>,
-    _ matrixStride: Int
-  ) {
-    let (top, left) = (4 * row, 4 * column)
-    let stride = width * channels
-    let end = height - top
-    for j in 0..<4 {
-      var y: (L, L, L, L) = (.zero, .zero, .zero, .zero)
-      if left + j < width {
-        let source = image + top * stride + (left + j) * channels
-        y.0 = L.load(source)
-        if end > 1 { y.1 = L.load(source + stride) }
-        if end > 2 { y.2 = L.load(source + 2 * stride) }
-        if end > 3 { y.3 = L.load(source + 3 * stride) }
+    let isInside = tile.left + F.outputs <= width
+    for i in 0..<min(F.outputs, height - tile.top) {
+      let row = patch + i * F.size * L.width
+      let target = image + pixel(tile.top + i, tile.left) + tile.channel
+      if isInside {
+        F.output(L.self, Line(row, every: L.width, into: target, every: channels))
+      } else {
+        F.output(L.self, Line(row, every: L.width, into: line, every: L.width))
+        for j in 0..<width - tile.left { L.load(line + j * L.width).store(target + j * channels) }
       }
-      storeColumn(outputGradientLine(y), patch + j * L.width)
-    }
-    for i in 0..<6 {
-      let row = patch + i * 6 * L.width
-      let line = outputGradientLine(
-        (
-          L.load(row), L.load(row + L.width), L.load(row + 2 * L.width), L.load(row + 3 * L.width)
-        ))
-      storeMatrices(line, target, i, matrixStride)
     }
   }
-}
 
-// MARK: - Lines of a patch and of the matrices
+  /// T = A·dy·Aᵀ of an image, into row-major matrices.
+  func transformOutputGradient(
+    _ image: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, into matrices: Matrices
+  ) {
+    forEachTile(0..<channels) { tile in
+      transformOutputGradient(SIMD8<Float>.self, image, tile, scratch, matrices)
+    } single: { tile in
+      transformOutputGradient(Float.self, image, tile, scratch, matrices)
+    }
+  }
 
-/// One column of a 6x6 patch, [6][6][lanes].
-@inline(__always)
-func storeColumn<L: Lanes>(_ d: Six<L>, _ patch: UnsafeMutablePointer<Float>) {
-  d.0.store(patch)
-  d.1.store(patch + 6 * L.width)
-  d.2.store(patch + 12 * L.width)
-  d.3.store(patch + 18 * L.width)
-  d.4.store(patch + 24 * L.width)
-  d.5.store(patch + 30 * L.width)
-}
-
-@inline(__always)
-func loadRow<L: Lanes>(_: L.Type, _ row: UnsafePointer<Float>) -> Six<L> {
-  (
-    L.load(row), L.load(row + L.width), L.load(row + 2 * L.width), L.load(row + 3 * L.width),
-    L.load(row + 4 * L.width), L.load(row + 5 * L.width)
-  )
-}
-
-/// Row `i` of a tile's 6x6 matrices.
-@inline(__always)
-func storeMatrices<L: Lanes>(
-  _ line: Six<L>, _ target: UnsafeMutablePointer<Float>, _ i: Int, _ stride: Int
-) {
-  let row = target + 6 * i * stride
-  line.0.store(row)
-  line.1.store(row + stride)
-  line.2.store(row + 2 * stride)
-  line.3.store(row + 3 * stride)
-  line.4.store(row + 4 * stride)
-  line.5.store(row + 5 * stride)
-}
-
-/// Column `j` of a tile's 6x6 matrices.
-@inline(__always)
-func loadMatrixColumn<L: Lanes>(
-  _: L.Type, _ source: UnsafePointer<Float>, _ j: Int, _ stride: Int
-) -> Six<L> {
-  let column = source + j * stride
-  return (
-    L.load(column), L.load(column + 6 * stride), L.load(column + 12 * stride),
-    L.load(column + 18 * stride), L.load(column + 24 * stride), L.load(column + 30 * stride)
-  )
+  @inline(__always)
+  private func transformOutputGradient<L: Lanes>(
+    _: L.Type, _ image: UnsafePointer<Float>, _ tile: Tile,
+    _ patch: UnsafeMutablePointer<Float>, _ matrices: Matrices
+  ) {
+    let line = patch + Self.frequencies * L.width
+    let isInside = tile.top + F.outputs <= height
+    for j in 0..<F.outputs {
+      let column = patch + j * L.width
+      guard tile.left + j < width else {
+        for i in 0..<F.size { L.zero.store(column + i * F.size * L.width) }
+        continue
+      }
+      let source = image + pixel(tile.top, tile.left + j) + tile.channel
+      if isInside {
+        F.outputGradient(
+          L.self, Line(source, every: width * channels, into: column, every: F.size * L.width))
+      } else {
+        for i in 0..<F.outputs {
+          (tile.top + i < height ? L.load(source + pixel(i, 0)) : L.zero).store(line + i * L.width)
+        }
+        F.outputGradient(L.self, Line(line, every: L.width, into: column, every: F.size * L.width))
+      }
+    }
+    let target = matrices.base + tile.index * matrices.tileStride + tile.channel
+    for i in 0..<F.size {
+      F.outputGradient(
+        L.self,
+        Line(
+          patch + i * F.size * L.width, every: L.width,
+          into: target + i * F.size * matrices.matrixStride, every: matrices.matrixStride))
+    }
+  }
 }

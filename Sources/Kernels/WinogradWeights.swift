@@ -1,10 +1,10 @@
-/// The weights of Winograd F(4x4, 3x3), between their place in memory and the 36 products.
+/// The weights of Winograd F(mxm, 3x3), between their place in memory and the (m + 2)² products.
 ///
 /// Weights are [group][tap][inputs][outputs] (of one group). The products' right-hand sides are
-/// [36][group][panels]: panels over outputs with `inputs` rows for the forward pass, panels over
+/// [(m + 2)²][group][panels]: panels over outputs with `inputs` rows for the forward pass, panels over
 /// inputs with `outputs` rows for the data gradient. Products of the weight gradient are
-/// [36][group][outputs][inputs, padded to whole panels].
-struct WinogradWeights {
+/// [(m + 2)²][group][outputs][inputs, padded to whole panels].
+struct WinogradWeights<F: WinogradLines> {
   var groups: Int
   /// Of one group.
   var inputs: Int
@@ -22,11 +22,14 @@ struct WinogradWeights {
   var forwardTasks: Int { groups * Panels.count(columns: outputs) }
   var backwardTasks: Int { groups * Panels.count(columns: inputs) }
   /// Elements of scratch of one task of `transformBackward`.
-  var backwardScratch: Int { 9 * outputs * Panels.width }
+  var backwardScratch: Int { 9 * outputs * Panels.width + Self.lineScratch }
+  /// Elements of scratch of the other transforms.
+  static var lineScratch: Int { 3 * F.size * 8 + 9 * 8 }
 
   /// U = G·g·Gᵀ of one panel over outputs.
   func transformForward(
-    task: Int, weights: UnsafePointer<Float>, into matrices: UnsafeMutablePointer<Float>
+    task: Int, weights: UnsafePointer<Float>, into matrices: UnsafeMutablePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: outputs))
     let stored = Panels.storedWidth(panel: panel, columns: outputs)
@@ -37,7 +40,7 @@ struct WinogradWeights {
     for input in 0..<inputs {
       transformRow(
         source + input * outputs, tapStride: inputs * outputs, valid: min(stored, outputs - first),
-        stored: stored, target + input * stored, matrixStride: forwardMatrix)
+        stored: stored, target + input * stored, matrixStride: forwardMatrix, scratch)
     }
   }
 
@@ -61,7 +64,8 @@ struct WinogradWeights {
     for output in 0..<outputs {
       transformRow(
         scratch + output * stored, tapStride: outputs * stored, valid: stored, stored: stored,
-        target + output * stored, matrixStride: backwardMatrix)
+        target + output * stored, matrixStride: backwardMatrix,
+        scratch + 9 * outputs * Panels.width)
     }
   }
 
@@ -69,19 +73,22 @@ struct WinogradWeights {
   @inline(__always)
   private func transformRow(
     _ source: UnsafePointer<Float>, tapStride: Int, valid: Int, stored: Int,
-    _ target: UnsafeMutablePointer<Float>, matrixStride: Int
+    _ target: UnsafeMutablePointer<Float>, matrixStride: Int,
+    _ scratch: UnsafeMutablePointer<Float>
   ) {
     var column = 0
     while column + 8 <= valid {
-      transformLanes(SIMD8<Float>.self, source + column, tapStride, target + column, matrixStride)
+      transformLanes(
+        SIMD8<Float>.self, source + column, tapStride, target + column, matrixStride, scratch)
       column += 8
     }
     while column < valid {
-      transformLanes(Float.self, source + column, tapStride, target + column, matrixStride)
+      transformLanes(
+        Float.self, source + column, tapStride, target + column, matrixStride, scratch)
       column += 1
     }
     while column < stored {
-      for frequency in 0..<WinogradTiles.frequencies {
+      for frequency in 0..<WinogradTiles<F>.frequencies {
         target[frequency * matrixStride + column] = 0
       }
       column += 1
@@ -91,22 +98,24 @@ struct WinogradWeights {
   @inline(__always)
   private func transformLanes<L: Lanes>(
     _: L.Type, _ source: UnsafePointer<Float>, _ tapStride: Int,
-    _ target: UnsafeMutablePointer<Float>, _ matrixStride: Int
+    _ target: UnsafeMutablePointer<Float>, _ matrixStride: Int,
+    _ scratch: UnsafeMutablePointer<Float>
   ) {
-    @inline(__always) func column(_ kx: Int) -> Six<L> {
-      weightLine(
-        (
-          L.load(source + kx * tapStride), L.load(source + (3 + kx) * tapStride),
-          L.load(source + (6 + kx) * tapStride)
-        ))
+    // The kernel's columns, [size][3], then its rows.
+    for kx in 0..<3 {
+      F.weight(
+        L.self,
+        Line(
+          source + kx * tapStride, every: 3 * tapStride, into: scratch + kx * L.width,
+          every: 3 * L.width))
     }
-    let (left, middle, right) = (column(0), column(1), column(2))
-    storeMatrices(weightLine((left.0, middle.0, right.0)), target, 0, matrixStride)
-    storeMatrices(weightLine((left.1, middle.1, right.1)), target, 1, matrixStride)
-    storeMatrices(weightLine((left.2, middle.2, right.2)), target, 2, matrixStride)
-    storeMatrices(weightLine((left.3, middle.3, right.3)), target, 3, matrixStride)
-    storeMatrices(weightLine((left.4, middle.4, right.4)), target, 4, matrixStride)
-    storeMatrices(weightLine((left.5, middle.5, right.5)), target, 5, matrixStride)
+    for i in 0..<F.size {
+      F.weight(
+        L.self,
+        Line(
+          scratch + 3 * i * L.width, every: L.width, into: target + i * F.size * matrixStride,
+          every: matrixStride))
+    }
   }
 
   /// dw = Gᵀ·u·G of one panel over inputs, into weights' order.
@@ -134,27 +143,23 @@ struct WinogradWeights {
     }
   }
 
-  /// Elements of scratch of one task of `transformGradient`.
-  static let gradientScratch = 18 * 8 + 9 * 8
-
-  /// Eight channels' 6x6 products to their 3x3 weights, [9][8] at the beginning of `scratch`.
+  /// Eight channels' products to their 3x3 weights, [9][8] at the beginning of `scratch`.
   @inline(__always)
   private func gradientLanes(
     _ source: UnsafePointer<Float>, into scratch: UnsafeMutablePointer<Float>
   ) {
     typealias L = SIMD8<Float>
-    let half = scratch + 72
-    for j in 0..<6 {
-      let w = weightGradientLine(loadMatrixColumn(L.self, source, j, gradientMatrix))
-      w.0.store(half + j * 8)
-      w.1.store(half + (6 + j) * 8)
-      w.2.store(half + (12 + j) * 8)
+    let half = scratch + 9 * 8
+    for j in 0..<F.size {
+      F.weightGradient(
+        L.self,
+        Line(
+          source + j * gradientMatrix, every: F.size * gradientMatrix, into: half + j * 8,
+          every: F.size * 8))
     }
     for i in 0..<3 {
-      let w = weightGradientLine(loadRow(L.self, half + i * 48))
-      w.0.store(scratch + (3 * i) * 8)
-      w.1.store(scratch + (3 * i + 1) * 8)
-      w.2.store(scratch + (3 * i + 2) * 8)
+      F.weightGradient(
+        L.self, Line(half + i * F.size * 8, every: 8, into: scratch + 3 * i * 8, every: 8))
     }
   }
 }

@@ -79,8 +79,10 @@ class TrainingBlock {
   ///
   /// `previous` writes its output, this block's input, first.
   func convolve(_ inputs: [ShardImages], previous: TrainingBlock?, withSums: Bool) {
-    dense.packForward(parameters.denseWeight, into: packedDense, pool: pool)
-    pointwise.packForward(parameters.pointwiseWeight, into: packedPointwise, pool: pool)
+    dense.packForward(
+      parameters.denseWeight, into: packedDense, space: memory.workspace, pool: pool)
+    pointwise.packForward(
+      parameters.pointwiseWeight, into: packedPointwise, space: memory.workspace, pool: pool)
     let (sums, inputSums) = (memory.sums[index], memory.inputSums[index])
     for (shard, input) in inputs.enumerated() {
       let (z3, z1) = (memory.dense(index, shard: shard), memory.pointwise(index, shard: shard))

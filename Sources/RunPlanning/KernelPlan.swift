@@ -5,8 +5,9 @@
 package struct KernelPlan: Sendable, Equatable {
   /// How a convolution's products are made.
   package enum Path: String, Sendable {
-    /// Winograd F(4x4, 3x3).
-    case winograd = "winograd-4x4"
+    /// Winograd F(4x4, 3x3) and F(5x5, 3x3).
+    case winograd4 = "winograd-4x4"
+    case winograd5 = "winograd-5x5"
     /// The definition, pixels in their place.
     case direct
     /// Direct, computed again from the images where it is needed rather than stored.
@@ -25,14 +26,22 @@ package struct KernelPlan: Sendable, Equatable {
   private var inputs: Int { block.inputChannels / block.groups }
   private var outputs: Int { block.outputChannels / block.groups }
   private var groups: Int { block.groups }
-  /// Tiles of 4x4 outputs of an image.
-  private var tiles: Int { (block.inputHeight + 3) / 4 * ((block.inputWidth + 3) / 4) }
+  /// Tiles of an image, of `size` x `size` outputs.
+  private func tiles(_ size: Int) -> Int {
+    (block.inputHeight + size - 1) / size * ((block.inputWidth + size - 1) / size)
+  }
+  /// Tiles of an image and products of a tile on the path chosen.
+  private var tiles: Int { path == .winograd5 ? tiles(5) : tiles(4) }
+  private var frequencies: Int { path == .winograd5 ? 49 : 36 }
+  private var isWinograd: Bool { path == .winograd4 || path == .winograd5 }
 
   /// The path of the 3x3 convolution, of all its passes.
   package var path: Path {
     if block.recomputesBranches { return .recomputed }
     guard block.stride == 1 && min(inputs, outputs) >= 8 else { return .direct }
-    return 3 * 36 * tiles <= 2 * 9 * block.inputPixels ? .winograd : .direct
+    let (four, five) = (tiles(4) * 36, tiles(5) * 49)
+    guard 3 * min(four, five) <= 2 * 9 * block.inputPixels else { return .direct }
+    return five < four ? .winograd5 : .winograd4
   }
 
   // MARK: - Cuts
@@ -43,7 +52,7 @@ package struct KernelPlan: Sendable, Equatable {
   /// Most images of a chunk.
   private var chunkImages: Int {
     let wanted: Int
-    if path == .winograd {
+    if isWinograd {
       wanted = (max(96, min(inputs, outputs) / 2) + tiles / 2) / tiles
     } else {
       let values =
@@ -72,11 +81,11 @@ package struct KernelPlan: Sendable, Equatable {
     let chunkOutputs = chunk * block.outputPixels * block.outputChannels
     let panels = chunk * block.outputPixels * groups * stored(outputs)
     var (forward, backward) = (0, panels)
-    if path == .winograd {
+    if isWinograd {
       let rows = chunk * tiles
-      forward = 36 * rows * (block.inputChannels + block.outputChannels)
+      forward = frequencies * rows * (block.inputChannels + block.outputChannels)
       backward =
-        36 * (rows * (groups * stored(inputs) + block.outputChannels + block.inputChannels)
+        frequencies * (rows * (groups * stored(inputs) + block.outputChannels + block.inputChannels)
           + groups * outputs * stored(inputs))
     }
     return max(
@@ -97,7 +106,11 @@ package struct KernelPlan: Sendable, Equatable {
         + aligned(2 * patch)
       return aligned(max(plain, stem))
     }
-    return aligned(max(plain, path == .winograd ? 9 * outputs * 16 : 0))
+    if isWinograd {
+      let size = path == .winograd5 ? 7 : 6
+      return aligned(max(plain, 9 * outputs * 16 + 3 * size * 8 + 72))
+    }
+    return plain
   }
 
   /// Packed weights of both convolutions.
@@ -109,7 +122,7 @@ package struct KernelPlan: Sendable, Equatable {
       let columns = stored(block.outputChannels)
       return aligned(9 * block.inputChannels * columns) + aligned(block.inputChannels * columns)
     }
-    return packed(path == .winograd ? 36 : 9) + packed(1)
+    return packed(isWinograd ? frequencies : 9) + packed(1)
   }
 
   /// Float64 sums of all slices and of the shard, over the block's output and over its input.

@@ -101,7 +101,7 @@ struct ConvolutionComparison {
     output.withUnsafeMutableBufferPointer { output in
       guard let output = output.baseAddress else { return }
       withFloats(convolution.forwardWeightCount) { packed in
-        convolution.packForward(memory, into: packed, pool: pool)
+        convolution.packForward(memory, into: packed, space: space, pool: pool)
         convolution.forward(
           images: images, input: nhwc(input), weights: packed, output: output, space: space,
           pool: pool, before: { _, _, _ in }, after: { _, _, _ in })
