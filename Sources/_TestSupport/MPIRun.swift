@@ -18,7 +18,7 @@ package enum MPIRun {
   /// Runs `program` on `ranks` ranks to its end.
   package static func run(
     ranks: Int, program: String = "repvgg", _ arguments: [String],
-    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 60
+    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 180
   ) throws -> ProgramResult {
     try MPIJob(
       ranks: ranks, program: program, arguments, environment: environment, directory: directory,
@@ -42,7 +42,7 @@ package final class MPIJob {
   /// - Parameter timeout: seconds after which mpirun ends the job.
   package init(
     ranks: Int, program: String = "repvgg", _ arguments: [String],
-    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 60
+    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 180
   ) throws {
     guard let executable = MPIRun.executable else {
       throw ProgramRunError(description: MPIRun.skipReason)
@@ -74,7 +74,7 @@ package final class MPIJob {
   /// Whether all of `processes` are gone within so many seconds: ranks may outlive mpirun.
   package static func areGone(_ processes: [Int32], within seconds: Double) -> Bool {
     for _ in 0..<Int(seconds * 100) {
-      if processes.allSatisfy({ kill($0, 0) != 0 }) { return true }
+      if processes.allSatisfy({ ProcessState(of: $0)?.hasEnded ?? true }) { return true }
       usleep(10_000)
     }
     return false

@@ -48,17 +48,20 @@ package final class RunningProgram {
     if process.isRunning { kill(process.processIdentifier, number) }
   }
 
+  /// Whether the program has a handler of its own for a signal.
+  package func catches(_ number: Int32) -> Bool {
+    let status = try? String(contentsOfFile: "/proc/\(processID)/status", encoding: .utf8)
+    let line = status?.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
+    let mask = line.flatMap { UInt64($0.split(separator: "\t")[1], radix: 16) } ?? 0
+    return mask >> UInt64(number - 1) & 1 == 1
+  }
+
   /// Processes named `name` that this program has started, in the order of their numbers.
   package func children(named name: String) -> [Int32] {
     let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return processes.compactMap { Int32($0) }.sorted().filter { child in
-      // `123 (name) state parent …`; a name may hold anything, so its end is the last bracket.
-      guard let line = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8),
-        let open = line.firstIndex(of: "("), let close = line.lastIndex(of: ")"),
-        line[line.index(after: open)..<close] == name
-      else { return false }
-      let fields = line[line.index(after: close)...].split(separator: " ")
-      return fields.count > 1 && fields[0] != "Z" && Int32(fields[1]) == processID
+      guard let process = ProcessState(of: child) else { return false }
+      return process.name == name && process.parent == processID && !process.hasEnded
     }
   }
 
@@ -79,5 +82,26 @@ package final class RunningProgram {
       status: process.terminationReason == .uncaughtSignal ? 128 + status : status,
       stdout: try scratch.text(of: "stdout"), stderr: try scratch.text(of: "stderr"),
       timedOut: timedOut)
+  }
+}
+
+/// What the kernel says of a process.
+struct ProcessState {
+  var name: String
+  var parent: Int32
+  /// It runs no more, and waits for its parent to take notice.
+  var hasEnded: Bool
+
+  /// Nil where there is no such process.
+  init?(of process: Int32) {
+    // `123 (name) state parent …`; a name may hold anything, so its end is the last bracket.
+    guard let line = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+      let open = line.firstIndex(of: "("), let close = line.lastIndex(of: ")")
+    else { return nil }
+    let fields = line[line.index(after: close)...].split(separator: " ")
+    guard fields.count > 1, let parent = Int32(fields[1]) else { return nil }
+    name = String(line[line.index(after: open)..<close])
+    self.parent = parent
+    hasEnded = ["Z", "X"].contains(fields[0])
   }
 }

@@ -3,7 +3,7 @@ import _TestSupport
 
 /// The suite over MPI: `mpi-check`, built beside these tests, under mpirun.
 @Suite(
-  .serialized, .timeLimit(.minutes(2)),
+  .serialized, .timeLimit(.minutes(20)),
   .enabled(if: MPICheck.isAvailable, "mpirun is not installed"))
 struct MPICheckTests {
   @Test(arguments: [1, 2, 3, 4, 8]) func mpiConforms(_ ranks: Int) throws {

@@ -41,12 +41,12 @@ struct BadInput: Sendable, CustomTestStringConvertible {
     let shared = try FileTree(site.trained.job.scratch.path)
     let result: ProgramResult
     if ranks > 0 {
-      result = try MPIRun.run(ranks: ranks, arguments, directory: site.path, timeout: 30)
+      result = try MPIRun.run(ranks: ranks, arguments, directory: site.path, timeout: 120)
     } else {
       let command = user + [try builtProgram("repvgg")] + arguments
       result = try runExecutable(
         command[0], Array(command.dropFirst()),
-        environment: withoutMPI.merging(environment) { $1 }, directory: site.path, timeout: 20)
+        environment: withoutMPI.merging(environment) { $1 }, directory: site.path, timeout: 120)
     }
     #expect(result.status == code, "\(result.stderr)")
     #expect(!result.timedOut)

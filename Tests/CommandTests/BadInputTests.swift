@@ -4,7 +4,7 @@ import _TestSupport
 
 /// Whatever is wrong ends with its code and one line that says what, where and how to mend it, and
 /// nothing of the user's is lost.
-@Suite(.trainedRun, .timeLimit(.minutes(5))) struct BadInputTests {
+@Suite(.trainedRun, .timeLimit(.minutes(20))) struct BadInputTests {
   @Test(arguments: BadInput.configurations) func configuration(input: BadInput) throws {
     try input.check()
   }

@@ -4,7 +4,7 @@ import Testing
 import _TestSupport
 
 extension ProgramTests {
-  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(2)))
+  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(20)))
   struct ReplayTests {
     static let goldenStates = ["tiny", "tiny-g2"].map { name in
       URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

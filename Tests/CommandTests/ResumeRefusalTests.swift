@@ -4,7 +4,7 @@ import _TestSupport
 
 extension ProgramTests {
   /// Runs that must not, or only in part, be taken up again.
-  @Suite(.timeLimit(.minutes(2))) struct ResumeRefusalTests {
+  @Suite(.timeLimit(.minutes(20))) struct ResumeRefusalTests {
     /// A run of 30 steps with checkpoints of the last two saves.
     private func makeRun() throws -> TinyJob {
       let job = try TinyJob()

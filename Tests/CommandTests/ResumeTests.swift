@@ -5,7 +5,7 @@ import _TestSupport
 
 extension ProgramTests {
   /// Jobs that end before their end, and go on by the same command.
-  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(5)))
+  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(20)))
   struct ResumeTests {}
 }
 
@@ -50,11 +50,11 @@ private struct Part {
 }
 
 /// Waits until part number `part` of a run has done step `step`; false when `isRunning` says that it
-/// ended before, or after half a minute.
+/// ended before, or after two minutes.
 private func awaitStep(
   _ step: Int, of job: TinyJob, output: String, part: Int = 1, while isRunning: () -> Bool
 ) -> Bool {
-  for _ in 0..<6_000 {
+  for _ in 0..<24_000 {
     if let last = Part(of: job, output: output, part: part).last, last >= step { return true }
     if !isRunning() { return false }
     usleep(5_000)
@@ -149,7 +149,7 @@ extension ProgramTests.ResumeTests {
     let result = try mpi.wait()
     #expect([0, 1, 137].contains(result.status) && !result.timedOut, "\(result.stderr)")
     // The run's lock is free when all ranks are gone.
-    #expect(MPIJob.areGone(ranks, within: 10))
+    #expect(MPIJob.areGone(ranks, within: 60))
     return result.status != 0
   }
 }
@@ -195,22 +195,17 @@ extension ProgramTests.ResumeTests {
     #expect(try job.hash(of: "out") == undisturbed.get())
   }
 
-  /// A signal before the first step, and one after another.
+  /// A signal as soon as one is listened to, long before the first step, and another behind it.
   @Test func earlyAndRepeatedSignalsEndInOrder() throws {
     let job = try makeJob()
-    var codes: Set<Int> = []
-    for delay: UInt32 in [1_000, 5_000, 20_000, 40_000] {
+    for _ in 1...3 {
       let program = try job.start(output: "out")
-      usleep(delay)
+      while program.isRunning && !program.catches(SIGUSR1) { usleep(100) }
       program.signal(SIGUSR1)
-      usleep(2_000)
       program.signal(SIGTERM)
       let result = try program.wait()
-      // Within the first milliseconds the program has not yet come to its first line.
-      #expect([75, 128 + Int(SIGUSR1), 128 + Int(SIGTERM)].contains(result.status))
-      codes.insert(result.status)
+      #expect(result.status == 75, "\(result.stderr)")
     }
-    #expect(codes.contains(75))
     #expect(try job.train(output: "out").status == 0)
     #expect(try job.hash(of: "out") == undisturbed.get())
   }

@@ -57,7 +57,7 @@ final class TinyJob: Sendable {
 
   /// Runs the job to its end. `output` and paths in `arguments`: relative to the job's directory.
   func train(
-    _ launch: Launch = .alone(), output: String, _ arguments: [String] = [], timeout: Double = 60
+    _ launch: Launch = .alone(), output: String, _ arguments: [String] = [], timeout: Double = 180
   ) throws -> ProgramResult {
     let (arguments, directory) = (command(launch, output, arguments), scratch.path)
     switch launch {

@@ -4,7 +4,7 @@ import Testing
 import _TestSupport
 
 extension ProgramTests {
-  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(20)))
+  @Suite(.enabled(if: MPIRun.isAvailable, "mpirun is not installed"), .timeLimit(.minutes(60)))
   struct TrainingTests {}
 }
 
@@ -253,13 +253,13 @@ extension ProgramTests.TrainingTests {
       "training.max_steps=60", "evaluation.every_epochs=0", "data.test_limit=200",
     ].flatMap { ["--set", $0] }
     var hashes: Set<String> = []
-    let worlds: [(ranks: Int, threads: Int)] = [(1, 1), (1, 2), (2, 1), (4, 1), (8, 1)]
+    let worlds: [(ranks: Int, threads: Int)] = [(1, 2), (2, 1), (4, 1), (8, 1)]
     for (index, world) in worlds.enumerated() {
       let result = try MPIRun.run(
         ranks: world.ranks,
         ["train", Quickstart.configuration, "--output", "out\(index)", "--quiet"] + settings
           + ["--threads", "\(world.threads)"],
-        directory: job.scratch.path, timeout: 240)
+        directory: job.scratch.path, timeout: 900)
       #expect(result.status == 0, "\(world): \(result.stderr)")
       hashes.insert(try job.hash(of: "out\(index)"))
     }
