@@ -34,7 +34,8 @@ extension BadInput {
     ("a text", Array("model:\n  classes: 10\n".utf8), "header"),
   ]
 
-  private static func command(_ name: String, on file: String) -> [String] {
+  /// The command line by which a command reads `file`.
+  static func command(_ name: String, on file: String) -> [String] {
     switch name {
     case "evaluate": ["evaluate", file, "--config", TinyJob.configuration]
     case "fuse": ["fuse", file, "--output", "fused.safetensors"]
@@ -110,6 +111,33 @@ extension BadInput {
         on: try spoilt(site) {
           $0["stage1.0.rbr_dense.conv.weight"] = Tensor(shape: [2, 2], [1, 2, 3, 4])
         })
+    },
+    BadInput("fuse of an empty kernel", 65, ["stage1.0", "[8, 0, 3, 3]"]) { site in
+      command(
+        "fuse",
+        on: try spoilt(site) {
+          $0["stage1.0.rbr_dense.conv.weight"] = Tensor(shape: [8, 0, 3, 3], [])
+        })
+    },
+    BadInput("fuse of a name beyond all numbers", 65, ["spoilt.safetensors", "RepVGG"]) { site in
+      command(
+        "fuse",
+        on: try spoilt(site) {
+          $0["stage\(Int.max).\(Int.max).rbr_dense.conv.weight"] = Tensor(shape: [1], [0])
+        })
+    },
+    BadInput("fuse of values that are not finite", 76, ["stage1.0", "not written"]) { site in
+      command(
+        "fuse",
+        on: try spoilt(site) {
+          $0["stage1.0.rbr_dense.bn.weight"] = Tensor(
+            shape: [8], [Float](repeating: .nan, count: 8))
+        })
+    },
+    BadInput("evaluate squeeze-and-excitation", 78, ["squeeze-and-excitation"]) {
+      command("evaluate", on: $0.trained.training) + [
+        "--set", "model.architecture=RepVGG-D2se", "--set", "model.strides=[1, 1, 2, 2, 1]",
+      ]
     },
     BadInput("golden state with another recipe", 65, ["recipe"]) { site in
       command("replay", on: try spoilt(site) { $0.metadata["recipe"] = "{\"depths\": [1]}" })

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import Testing
 import _TestSupport
 
@@ -53,6 +54,37 @@ import _TestSupport
     let result = try site.job.train(.ranks(2), output: "a/b/c", ["--quiet"])
     #expect(result.status == 0, "\(result.stderr)")
     #expect(try site.job.hash(of: "a/b/c").count == 64)
+  }
+
+  /// Bytes changed at random in files that are sound: whatever comes of it, it is not a signal.
+  /// REPVGG_SEED tries others than the ones tried every time.
+  @Test(arguments: ["inspect", "evaluate", "fuse", "replay", "plan"])
+  func mutantsEndInOrder(reader: String) throws {
+    let environment = ProcessInfo.processInfo.environment
+    let seed = environment["REPVGG_SEED"].flatMap { UInt64($0) } ?? 1
+    var random = CounterRandom(seed: seed, epoch: 0, sample: 0, purpose: .synthetic)
+    let site = try BadInputSite()
+    let golden = ProgramTests.ReplayTests.goldenStates[1]
+    let source =
+      switch reader {
+      case "replay": golden
+      case "plan": site.job.scratch.path(TinyJob.configuration)
+      default: site.trained.training
+      }
+    let sound = Array(try Data(contentsOf: URL(fileURLWithPath: source)))
+    // Where a safetensors file says what it holds; all of a configuration.
+    let length = min(sound.count, 4_000)
+    for mutant in 0..<20 {
+      var bytes = sound
+      for _ in 0...random.next() % 4 {
+        bytes[Int(random.next()) % length] = UInt8(truncatingIfNeeded: random.next())
+      }
+      try site.write(bytes, to: "mutant")
+      let result = try site.job.run(BadInput.command(reader, on: "mutant"))
+      let comment = Comment("REPVGG_SEED=\(seed), \(reader), mutant \(mutant): \(result.stderr)")
+      #expect([0, 65, 66, 76, 78].contains(result.status) && !result.timedOut, comment)
+      #expect(result.complaints.count == (result.status == 0 ? 0 : 1), comment)
+    }
   }
 
   @Test(.enabled(if: Unprivileged.isPossible, "cannot run the program as another user"))
