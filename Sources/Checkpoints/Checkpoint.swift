@@ -26,6 +26,12 @@ package struct Checkpoint: Sendable, Equatable {
     self.manifest = Dictionary(uniqueKeysWithValues: manifest.files.map { ($0.name, $0) })
   }
 
+  /// Digest of what it holds: copies of a checkpoint have the same.
+  package var identity: String {
+    let lines = manifest.values.sorted { $0.name < $1.name }.map { "\($0.name) \($0.sha256)\n" }
+    return SHA256Digest.hex(Array("\(step)\n\(lines.joined())".utf8))
+  }
+
   /// Names of its files.
   package var names: [String] { manifest.keys.sorted() }
 

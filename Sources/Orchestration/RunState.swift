@@ -21,6 +21,8 @@ package struct RunState: Sendable, Codable, Equatable {
   /// Steps done.
   package var step: Int
   package var best: Best?
+  /// `Checkpoint.identity` of the one that this run was last told to go on from by its path.
+  package var origin: String?
   package var config: RunConfig
   package var dataFingerprint: String
   /// On which arithmetic and world the bits so far came about; a change is said, not refused.
@@ -31,9 +33,10 @@ package struct RunState: Sendable, Codable, Equatable {
   package var worldSize: Int
   package var threads: Int
 
-  package init(plan: RunPlan, step: Int, best: Best?) {
+  package init(plan: RunPlan, step: Int, best: Best?, origin: String?) {
     self.step = step
     self.best = best
+    self.origin = origin
     config = plan.config
     dataFingerprint = plan.data.fingerprint
     cpu = plan.machine.cpu

@@ -61,7 +61,12 @@ package struct TrainingJob {
       try Worker(plan: plan, train: train, test: test, communicator: communicator)
     }
     let bits = try proveBits(plan)
-    let snapshot = try Agreement.all(communicator) { try findSnapshot(plan, coordinator) }
+    let snapshot = try Agreement.all(communicator) {
+      try coordinator.map {
+        try ResumePoint(plan: plan, store: $0.directory.store, note: $0.note)
+          .snapshot(options.resume)
+      } ?? nil
+    }
     try Agreement.all(communicator) { try worker.initialise() }
     try worker.resume(snapshot)
     try Agreement.all(communicator) {
@@ -128,42 +133,6 @@ extension TrainingJob {
       "bit invariance over ranks: \(finding), and communication.strict_bits asks for it; use 1, 2, 4 "
         + "or 8 ranks and shards, default MPI algorithms, or set communication.strict_bits to false"
     )
-  }
-
-  /// Rank 0 reads and checks the checkpoint to go on from; nil where the run begins.
-  private func findSnapshot(
-    _ plan: RunPlan, _ coordinator: Coordinator?
-  ) throws -> RunSnapshot? {
-    guard let coordinator else { return nil }
-    let store = coordinator.directory.store
-    let checkpoint: Checkpoint?
-    switch options.resume {
-    case .path(let path): checkpoint = try Checkpoint(verifying: path)
-    case .never:
-      guard try store.list().isEmpty else {
-        throw JobFailure(
-          .cannotCreate,
-          "\(store.directory): holds checkpoints of an earlier run; choose another --output, remove "
-            + "them, or go on with --resume auto")
-      }
-      checkpoint = nil
-    case .automatic:
-      let (newest, notes) = try store.newestGood()
-      for note in notes { coordinator.note(note) }
-      if newest == nil && !notes.isEmpty {
-        throw JobFailure(
-          .badData,
-          "\(store.directory): no checkpoint is intact (\(notes[0])); start anew with another "
-            + "--output, or remove them")
-      }
-      checkpoint = newest
-    }
-    guard let checkpoint else { return nil }
-    let snapshot = try RunSnapshot(reading: checkpoint)
-    for note in try snapshot.check(against: plan, path: checkpoint.directory) {
-      coordinator.note(note)
-    }
-    return snapshot
   }
 }
 

@@ -22,6 +22,8 @@ package final class Worker {
   /// Steps done, and the best evaluation so far: the same on every rank.
   private(set) var stepsDone = 0
   private(set) var best: RunState.Best?
+  /// Rank 0 alone knows it, as it alone saves.
+  private var origin: String?
 
   package init(
     plan: RunPlan, train: any Dataset, test: any Dataset, communicator: any Communicator
@@ -179,7 +181,7 @@ extension Worker {
 
   func snapshot() -> RunSnapshot {
     RunSnapshot(
-      state: RunState(plan: plan, step: stepsDone, best: best), network: network,
+      state: RunState(plan: plan, step: stepsDone, best: best, origin: origin), network: network,
       optimizer: optimizer)
   }
 }
@@ -198,6 +200,7 @@ extension Worker {
       try network.setTrainable(snapshot.optimizer, in: optimizer.momentum)
       stepsDone = snapshot.state.step
       best = snapshot.state.best
+      origin = snapshot.state.origin
     }
     try communicator.broadcast(UnsafeMutableRawBufferPointer(network.parameters.all), from: 0)
     try communicator.broadcast(UnsafeMutableRawBufferPointer(optimizer.momentum.all), from: 0)

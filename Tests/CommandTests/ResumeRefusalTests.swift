@@ -65,6 +65,38 @@ extension ProgramTests {
       try refused(makeRun(), ["--resume", "never"], code: 73, ["holds checkpoints", "--output"])
     }
 
+    /// A newer checkpoint would win the next time, and those of another run would be removed.
+    @Test func noCheckpointsAreLostToAPath() throws {
+      let job = try makeRun()
+      let older = "out/checkpoints/step-000000010"
+      try refused(
+        job, ["--resume", older], code: 73, ["step 15", "\(older), step 10", "another --output"])
+      #expect(
+        try job.train(output: "other", ["--set", "training.max_steps=5"]).status == 0)
+      try refused(
+        job, ["--resume", older], output: "other", code: 73, ["step 5", "another --output"])
+      // The newest is where the run goes on anyway.
+      let newest = try job.train(
+        output: "out",
+        ["--resume", "out/checkpoints/step-000000015", "--set", "training.max_steps=20"])
+      #expect(newest.status == 0, "\(newest.stderr)")
+      #expect(try job.metrics(of: "out").last { $0.event == "start" }?.step == 15)
+    }
+
+    /// From a checkpoint of another run into a new directory, in two parts by the same command.
+    @Test func aPathBeginsARunAndTheSameCommandGoesOn() throws {
+      let job = try makeRun()
+      let path = ["--resume", "out/checkpoints/step-000000010"]
+      let first = try job.train(output: "new", path + ["--set", "training.max_steps=20"])
+      #expect(first.status == 0, "\(first.stderr)")
+      #expect(try job.metrics(of: "new").first?.step == 10)
+      let second = try job.train(output: "new", path)
+      #expect(second.status == 0, "\(second.stderr)")
+      #expect(try job.metrics(of: "new").last { $0.event == "start" }?.step == 20)
+      #expect(try job.train(output: "whole").status == 0)
+      #expect(try job.hash(of: "new") == job.hash(of: "whole"))
+    }
+
     @Test func otherPathsAreRefused() throws {
       let job = try makeRun()
       try refused(

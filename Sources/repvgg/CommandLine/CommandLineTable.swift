@@ -23,6 +23,7 @@ enum CommandLineTable {
     details: [
       "Alone it trains on one rank; under mpirun every rank takes its share of each",
       "batch. The same command again goes on from the newest good checkpoint.",
+      "From a checkpoint named by --resume PATH a run begins in a new --output.",
       "SIGUSR1 or SIGTERM saves a checkpoint and stops with exit code 75.",
     ],
     positional: configuration,
