@@ -93,6 +93,30 @@ package struct GoldenState: Sendable {
     let evaluated = tensors["eval.logits"]?.shape.first ?? 0
     try require("eval.input", [evaluated] + image)
     try require("eval.logits", [evaluated, recipe.classes])
+    try requireNetworks()
+  }
+
+  /// The states and the gradient are those of the recipe's network, whole and with nothing beside.
+  private func requireNetworks() throws {
+    let training = ParameterTable.training(blocks: blocks, classes: recipe.classes)
+    let trainable = ParameterTable(entries: training.entries.filter(\.kind.isTrainable))
+    let deploy = ParameterTable.deploy(blocks: blocks, classes: recipe.classes)
+    for (prefix, table) in [
+      ("init", training), ("final", training), ("grad", trainable), ("deploy", deploy),
+    ] {
+      var known: Set<String> = []
+      for entry in table.entries {
+        let name = "\(prefix).\(entry.name)"
+        known.insert(name)
+        try require(name, entry.shape, isCount: entry.kind == .batchCount)
+      }
+      if let stray = tensors.names.first(where: {
+        $0.hasPrefix(prefix + ".") && !known.contains($0)
+      }) {
+        throw GoldenError(
+          description: "\(path): \(stray): the network of the recipe has no such tensor")
+      }
+    }
   }
 
   /// The Float32 values of a tensor that was checked when the file was read.
@@ -111,10 +135,12 @@ package struct GoldenState: Sendable {
     return group
   }
 
-  private func require(_ name: String, _ shape: [Int]) throws {
-    guard let tensor = tensors[name], tensor.shape == shape, tensor.floats != nil else {
+  private func require(_ name: String, _ shape: [Int], isCount: Bool = false) throws {
+    let type = isCount ? "I64" : "F32"
+    guard let tensor = tensors[name], tensor.shape == shape, tensor.elementType == type else {
       let found = tensors[name].map { "\($0.elementType) \($0.shape)" } ?? "nothing"
-      throw GoldenError(description: "\(path): \(name): found \(found), expected F32 \(shape)")
+      throw GoldenError(
+        description: "\(path): \(name): found \(found), expected \(type) \(shape)")
     }
   }
 

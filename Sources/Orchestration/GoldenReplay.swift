@@ -41,6 +41,13 @@ package final class GoldenReplay {
     var shape = NetworkShape(
       blocks: golden.blocks, classes: recipe.classes, shards: ownedShards.count,
       shardCapacity: (max(recipe.batch, evaluated) + self.shards - 1) / self.shards)
+    try MemoryLimit.require(
+      .steps, of: CostModel(blocks: golden.blocks, classes: recipe.classes),
+      load: CostModel.Load(
+        shards: shape.shards, shardSize: shape.shardCapacity, threads: threads, prefetch: 0,
+        datasetBytes: 0),
+      subject: "\(golden.path): the recipe's network on \(recipe.batch) images of \(recipe.size) x "
+        + "\(recipe.size)")
     shape.epsilon = recipe.bn_eps
     shape.statisticsMomentum = recipe.bn_momentum
     network = TrainingNetwork(shape: shape, pool: WorkerPool(threads: threads))

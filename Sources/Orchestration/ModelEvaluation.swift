@@ -79,6 +79,14 @@ package struct ModelEvaluation {
     let shape = NetworkShape(
       blocks: blocks, classes: config.model.classes, shards: threads,
       shardCapacity: (training.globalBatch + training.shards - 1) / training.shards)
+    try MemoryLimit.require(
+      file.form == .deploy ? .evaluationOfDeployForm : .evaluationOfTrainingForm,
+      of: CostModel(blocks: blocks, classes: config.model.classes),
+      load: CostModel.Load(
+        shards: threads, shardSize: shape.shardCapacity, threads: threads, prefetch: 0,
+        datasetBytes: 0),
+      subject: "\(configuration): \(config.model.architecture.name) on images of "
+        + "\(transform.height) x \(transform.width)")
     let pool = WorkerPool(threads: threads)
     let form: Evaluation.Form
     do {

@@ -84,10 +84,18 @@ package struct StepBenchmark {
     let blocks = settings.architecture.blocks(
       inputChannels: 3, height: settings.resolution, width: settings.resolution)
     let owned = RunPlan.cut(shards, into: communicator.size)[communicator.rank]
+    let shardSize = (globalBatch + shards - 1) / shards
+    try MemoryLimit.require(
+      .steps, of: CostModel(blocks: blocks, classes: settings.classes),
+      load: CostModel.Load(
+        shards: owned.count, shardSize: shardSize, threads: settings.threads, prefetch: 0,
+        datasetBytes: 0),
+      subject: "\(settings.architecture.name) on \(settings.batch) images of "
+        + "\(settings.resolution) x \(settings.resolution)")
     let network = TrainingNetwork(
       shape: NetworkShape(
         blocks: blocks, classes: settings.classes, shards: owned.count,
-        shardCapacity: (globalBatch + shards - 1) / shards, batchNorm: settings.batchNorm),
+        shardCapacity: shardSize, batchNorm: settings.batchNorm),
       pool: WorkerPool(threads: settings.threads))
     try network.initialise(seed: 1)
     return Step(

@@ -65,7 +65,7 @@ extension BadInput {
   }
 
   /// Weights of the shared run with a change, in the site.
-  private static func spoilt(
+  static func spoilt(
     _ site: BadInputSite, _ change: (inout NamedTensors) -> Void
   ) throws -> String {
     var tensors = try NamedTensors.readSafetensors(path: site.trained.training)
@@ -73,7 +73,7 @@ extension BadInput {
     return try site.write(tensors.safetensorsBytes(), to: "spoilt.safetensors")
   }
 
-  private static let golden = ProgramTests.ReplayTests.goldenStates[0]
+  static let golden = ProgramTests.ReplayTests.goldenStates[0]
 
   static let wrongKinds: [BadInput] = [
     BadInput("fuse of deploy weights", 65, ["deploy weights", "needs training"]) {
@@ -139,21 +139,13 @@ extension BadInput {
         "--set", "model.architecture=RepVGG-D2se", "--set", "model.strides=[1, 1, 2, 2, 1]",
       ]
     },
-    BadInput("golden state with another recipe", 65, ["recipe"]) { site in
-      command("replay", on: try spoilt(site) { $0.metadata["recipe"] = "{\"depths\": [1]}" })
+    BadInput("bench of a giant batch", 78, ["RepVGG-A0 on 65536 images of 4096 x 4096"]) { _ in
+      ["bench", "step", "--batch", "65536", "--resolution", "4096"]
     },
-    BadInput("golden state without its input", 65, ["step0.input"]) { site in
-      var tensors = try NamedTensors.readSafetensors(path: golden)
-      tensors["step0.input"] = nil
-      return command(
-        "replay", on: try site.write(tensors.safetensorsBytes(), to: "spoilt.safetensors"))
-    },
-    BadInput("golden state of huge sizes", 65, ["recipe"]) { site in
-      var tensors = try NamedTensors.readSafetensors(path: golden)
-      tensors.metadata["recipe"] = tensors.metadata["recipe"]?
-        .replacingOccurrences(of: "\"stem\": ", with: "\"stem\": 99999999999")
-      return command(
-        "replay", on: try site.write(tensors.safetensorsBytes(), to: "spoilt.safetensors"))
+    BadInput("evaluate on giant images", 78, ["tiny.yaml: ", "4096 x 4096", "smaller"]) { site in
+      command("evaluate", on: site.trained.deploy)
+        + ["training.global_batch=65536", "training.shards=1", "data.resolution=4096"]
+        .flatMap { ["--set", $0] }
     },
     BadInput("evaluate without data", 78, ["data.directory"]) { site in
       try site.write("model: {classes: 10}\n", to: "empty.yaml")

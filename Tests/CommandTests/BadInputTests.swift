@@ -23,6 +23,10 @@ import _TestSupport
     try input.check()
   }
 
+  @Test(arguments: BadInput.goldenStates) func goldenState(input: BadInput) throws {
+    try input.check()
+  }
+
   @Test(arguments: BadInput.places) func place(input: BadInput) throws { try input.check() }
 
   /// mpirun adds its banner; the program's line is still one, from whichever rank.
@@ -45,6 +49,7 @@ import _TestSupport
         ["fuse", $0.trained.deploy, "--output", "fused.safetensors"]
       },
       BadInput("golden state missing", 66, ["nowhere"], ranks: 2) { _ in ["replay", "nowhere"] },
+      BadInput.withoutWeight("init", ranks: 2),
     ])
   func underMPIRun(input: BadInput) throws { try input.check() }
 

@@ -88,5 +88,15 @@ import _TestSupport
     #expect(
       try message { $0["step1.labels"] = Tensor(shape: [1], integers: [99]) }
         .contains("step1.labels: expected 16 classes below 10"))
+    #expect(
+      try message { $0["grad.linear.bias"] = Tensor(shape: [9], [Float](repeating: 0, count: 9)) }
+        .contains("bad.safetensors: grad.linear.bias: found F32 [9], expected F32 [10]"))
+    #expect(
+      try message {
+        $0["final.stage0.rbr_1x1.bn.num_batches_tracked"] = Tensor(shape: [], [3])
+      }.contains("num_batches_tracked: found F32 [], expected I64 []"))
+    #expect(
+      try message { $0["deploy.stage0.rbr_dense.bias"] = Tensor(shape: [1], [0]) }
+        .contains("deploy.stage0.rbr_dense.bias: the network of the recipe has no such tensor"))
   }
 }
