@@ -72,6 +72,17 @@ struct ResumePoint {
 
   private func checked(_ snapshot: RunSnapshot, path: String) throws -> RunSnapshot {
     try snapshot.check(against: plan, path: path).forEach(note)
+    try restoreMark(snapshot.state)
     return snapshot
+  }
+
+  /// A job that died between a checkpoint's commit and its mark left the mark behind. One on the
+  /// checkpoint itself is younger than its state: it was evaluated after it had been saved.
+  private func restoreMark(_ state: RunState) throws {
+    let mark = store.best
+    guard let best = state.best?.step, mark != best, mark != state.step,
+      try store.list().contains(best)
+    else { return }
+    try store.setBest(step: best)
   }
 }

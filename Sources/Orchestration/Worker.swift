@@ -169,8 +169,10 @@ extension Worker {
   }
 
   /// Saves by steps, by minutes, and whenever an evaluation was the best so far. Rank 0 alone: all
-  /// ranks have the same weights.
+  /// ranks have the same weights. The last step is the delivery's to save, which evaluates it first:
+  /// a checkpoint that is there already would be kept, without that evaluation in its state.
   private func saveWhenDue(_ coordinator: Coordinator?, evaluated: Bool) throws {
+    guard stepsDone < plan.totalSteps else { return }
     try reportingFailure(coordinator) { coordinator in
       let isBest = evaluated && best?.step == stepsDone
       if isBest || coordinator.isSaveDue(afterStep: stepsDone) {

@@ -97,6 +97,32 @@ extension ProgramTests {
       #expect(try job.hash(of: "new") == job.hash(of: "whole"))
     }
 
+    /// What the last evaluation found stands in the last checkpoint, and a mark that a dying job did
+    /// not come to make is made up for: the best checkpoint outlives those that follow.
+    @Test func theBestIsNotForgotten() throws {
+      let job = try TinyJob()
+      // One class alone: no later evaluation can be better than the first.
+      for (split, count) in [("train", 320), ("t10k", 50)] {
+        try job.scratch.write(
+          IDXFiles.file([count], [UInt8](repeating: 0, count: count)),
+          to: "data/\(split)-labels-idx1-ubyte")
+      }
+      func settings(_ maxSteps: Int) -> [String] {
+        ["--set", "training.max_steps=\(maxSteps)", "--set", "checkpoint.keep=1"]
+      }
+      #expect(try job.train(output: "out", settings(10)).status == 0)
+      let state = try JSONSerialization.jsonObject(
+        with: Data(job.scratch.text(of: "out/checkpoints/step-000000010/state.json").utf8))
+      let best = try #require((state as? [String: Any])?["best"] as? [String: Any])
+      #expect(best["step"] as? Int == 10)
+      #expect(best["top1"] as? Double == 1)
+      try FileManager.default.removeItem(atPath: job.scratch.path("out/checkpoints/best.json"))
+      let result = try job.train(output: "out", settings(20))
+      #expect(result.status == 0, "\(result.stderr)")
+      #expect(try job.scratch.text(of: "out/checkpoints/best.json").contains("10"))
+      #expect(try job.scratch.text(of: "out/checkpoints/step-000000010/state.json").count > 0)
+    }
+
     @Test func otherPathsAreRefused() throws {
       let job = try makeRun()
       try refused(
