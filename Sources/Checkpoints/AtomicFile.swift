@@ -5,12 +5,7 @@ package enum AtomicFile {
   ///
   /// - Throws: `.cannotCreate`, `.permission` or `.io`; then `path` is as it was before.
   package static func write(path: String, bytes: [UInt8]) throws(CheckpointError) {
-    let slash = path.lastIndex(of: "/")
-    let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
-    guard !name.isEmpty, name != ".", name != ".." else {
-      throw CheckpointError(.cannotCreate, path: path, "is not the name of a file")
-    }
-    let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    let (parent, name) = try split(path)
     let directory = try DirectoryHandle(path: parent, .writing)
     // Cut, so that a name of any legal length leaves room for the suffix.
     let stem = String(decoding: name.utf8.prefix(100), as: UTF8.self)
@@ -23,5 +18,25 @@ package enum AtomicFile {
       throw error
     }
     try directory.synchronise()
+  }
+
+  /// Removes the file at `path`, where there is one, and not only until the machine fails.
+  package static func remove(path: String) throws(CheckpointError) {
+    let (parent, name) = try split(path)
+    let directory = try DirectoryHandle(path: parent, .writing)
+    guard directory.contains(name) else { return }
+    try directory.removeFile(name)
+    try directory.synchronise()
+  }
+
+  private static func split(
+    _ path: String
+  ) throws(CheckpointError) -> (parent: String, name: String) {
+    let slash = path.lastIndex(of: "/")
+    let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+    guard !name.isEmpty, name != ".", name != ".." else {
+      throw CheckpointError(.cannotCreate, path: path, "is not the name of a file")
+    }
+    return (slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? ".", name)
   }
 }

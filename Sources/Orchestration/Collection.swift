@@ -1,6 +1,7 @@
 import Checkpoints
 import Foundation
 import Reporting
+import Tensors
 
 /// `repvgg collect RUN... --output DIR`: the artifacts of several runs side by side, with a table.
 package struct Collection {
@@ -63,6 +64,13 @@ package struct Collection {
       return value
     }
     let name = try value("name", of: plan, String.self)
+    let hash = try value("weights_sha256", of: end, String.self)
+    let certificate = try object("\(directory)/artifacts/certificate.json")
+    try requireCertified(
+      directory, name: name, weights: hash,
+      failures: try value("failures", of: certificate, [Any].self).map { "\($0)" },
+      training: try value("training_sha256", of: certificate, String.self),
+      deploy: try value("deploy_sha256", of: certificate, String.self))
     guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else {
       throw JobFailure(.badData, "\(directory)/plan.json: '\(name)' is no name of a run")
     }
@@ -73,7 +81,31 @@ package struct Collection {
       deployParameters: try value("parameters.deploy", of: plan, Int.self),
       deployMACs: try value("macs.deploy", of: plan, Int.self),
       top1: try value("top1", of: evaluation, Double.self),
-      weightsSHA256: try value("weights_sha256", of: end, String.self))
+      weightsSHA256: hash)
+  }
+
+  /// The run's certificate holds, and speaks of the weights that lie beside it and of the run's end.
+  private func requireCertified(
+    _ directory: String, name: String, weights: String, failures: [String], training: String,
+    deploy: String
+  ) throws {
+    func refuse(_ problem: String) -> JobFailure {
+      JobFailure(
+        .badData, "\(directory)/artifacts: \(problem); run the training to its end once more")
+    }
+    if let failure = failures.first {
+      throw refuse("the certificate does not hold (\(failure))")
+    }
+    guard training == weights else {
+      throw refuse("the certificate is not of the weights with which the run ended")
+    }
+    for (form, expected) in [("train", training), ("deploy", deploy)] {
+      let file = "\(name)-\(form).safetensors"
+      let tensors = try NamedTensors.readSafetensors(path: "\(directory)/artifacts/\(file)")
+      guard tensors.weightsSHA256() == expected else {
+        throw refuse("\(file) is not what the certificate was made for")
+      }
+    }
   }
 
   private func object(_ path: String) throws -> [String: Any] {

@@ -68,11 +68,21 @@ package struct Delivery {
       tolerances: worker.plan.config.fuse)
   }
 
-  /// The certificate is written in any case; deploy weights only when it holds.
+  /// The certificate is written in any case, and last, so that where one lies it speaks of what lies
+  /// beside it; deploy weights only when it holds, and older ones do not outlive one that does not.
   private func write(
     _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate
   ) throws {
     let paths = worker.plan.paths
+    try AtomicFile.remove(path: paths.certificate)
+    try AtomicFile.write(
+      path: paths.trainingWeights, bytes: described(training, .training).safetensorsBytes())
+    if certificate.holds {
+      try AtomicFile.write(
+        path: paths.deployWeights, bytes: described(deploy, .deploy).safetensorsBytes())
+    } else {
+      try AtomicFile.remove(path: paths.deployWeights)
+    }
     try AtomicFile.write(path: paths.certificate, bytes: try certificate.json())
     guard certificate.holds else {
       throw JobFailure(
@@ -80,10 +90,6 @@ package struct Delivery {
         "the deploy network is not the trained one: \(certificate.failures[0]); deploy weights are "
           + "not written; see \(paths.certificate)")
     }
-    try AtomicFile.write(
-      path: paths.trainingWeights, bytes: described(training, .training).safetensorsBytes())
-    try AtomicFile.write(
-      path: paths.deployWeights, bytes: described(deploy, .deploy).safetensorsBytes())
   }
 
   /// What somebody who finds the file alone wants to know.

@@ -217,6 +217,14 @@ extension BadInput {
       }
       return ["collect", "cut", "--output", "all"]
     },
+    BadInput("collect other deploy weights", 65, ["cut/artifacts: ", "tiny-deploy", "certificate"])
+    {
+      site in
+      try FileManager.default.copyItem(
+        atPath: site.trained.directory, toPath: site.job.scratch.path("cut"))
+      try site.change("cut/artifacts/tiny-deploy.safetensors") { $0[$0.count - 1] ^= 1 }
+      return ["collect", "cut", "--output", "all"]
+    },
     BadInput("collect a run twice", 65, ["same name", "--set name="]) { site in
       ["collect", site.trained.directory, site.trained.directory, "--output", "all"]
     },

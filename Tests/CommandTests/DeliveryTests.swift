@@ -1,0 +1,42 @@
+import Foundation
+import Tensors
+import Testing
+import _TestSupport
+
+extension ProgramTests {
+  /// What a job leaves in `artifacts` when its deploy network is refused.
+  @Suite(.timeLimit(.minutes(20))) struct DeliveryTests {
+    @Test func nothingContradictsARefusal() throws {
+      let job = try TinyJob()
+      let paths = ["train", "deploy"].map { "out/artifacts/tiny-\($0).safetensors" }
+      func digest(_ path: String) throws -> String {
+        try NamedTensors.readSafetensors(path: job.scratch.path(path)).weightsSHA256()
+      }
+      func certificate() throws -> [String: Any] {
+        let object = try JSONSerialization.jsonObject(
+          with: Data(job.scratch.text(of: "out/artifacts/certificate.json").utf8))
+        return try #require(object as? [String: Any])
+      }
+      #expect(try job.train(output: "out", ["--set", "training.max_steps=10"]).status == 0)
+      #expect(try certificate()["training_sha256"] as? String == digest(paths[0]))
+      #expect(try certificate()["deploy_sha256"] as? String == digest(paths[1]))
+
+      // Finer than Float32 can be.
+      let refused = try job.train(output: "out", ["--set", "fuse.block_tolerance=1e-12"])
+      #expect(refused.status == 76)
+      try #require(refused.complaints.count == 1, "\(refused.stderr)")
+      #expect(refused.complaints[0].contains("deploy weights are not written"))
+      #expect(try (certificate()["failures"] as? [Any])?.isEmpty == false)
+      #expect(try certificate()["training_sha256"] as? String == digest(paths[0]))
+      #expect(!FileManager.default.fileExists(atPath: job.scratch.path(paths[1])))
+      let collected = try job.run(["collect", "out", "--output", "all"])
+      #expect(collected.status == 65)
+      #expect(collected.complaints.first?.contains("the certificate does not hold") == true)
+
+      let mended = try job.train(output: "out")
+      #expect(mended.status == 0, "\(mended.stderr)")
+      #expect(try certificate()["deploy_sha256"] as? String == digest(paths[1]))
+      #expect(try job.run(["collect", "out", "--output", "all"]).status == 0)
+    }
+  }
+}
