@@ -90,9 +90,9 @@ extension TrainingJob {
   private typealias Planned = (plan: RunPlan, train: any Dataset, test: any Dataset)
 
   private func makePlan() throws -> Planned {
-    var overrides = options.overrides
-    if let output = options.output { overrides.append("output=\(output)") }
-    let config = try RunConfig.load(path: options.configuration, overrides: overrides)
+    var config = try RunConfig.load(path: options.configuration, overrides: options.overrides)
+    // As it stands: the command line is no YAML.
+    if let output = options.output { config.output = output }
     let (train, test) = try Datasets.open(config: config)
     let plan = try RunPlan.resolve(
       config: config, worldSize: communicator.size, threads: options.threads,
