@@ -9,11 +9,6 @@ package final class RunDirectory {
   private let lock: RunLock
   private let log: Int32
 
-  /// What a run may have left, from its first moments on.
-  private static let ownEntries: Set<String> = [
-    ".lock", "artifacts", "checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "plan.json",
-  ]
-
   /// Seconds. Ranks that outlived mpirun were gone within 4 of a kill, two cores and a load of 4.
   private static let lockPatience = 5.0
 
@@ -25,13 +20,7 @@ package final class RunDirectory {
     self.plan = plan
     let path = plan.paths.runDirectory
     try Self.makeDirectories(path)
-    let entries = try Self.entries(of: path)
-    guard entries.contains("plan.json") || Self.ownEntries.isSuperset(of: entries) else {
-      throw JobFailure(
-        .cannotCreate,
-        "\(path): not empty and not the directory of a run (no plan.json); choose another with "
-          + "--output")
-    }
+    try Self.requireOwn(path, entries: try Self.entries(of: path))
     lock = try RunLock(run: path, patience: Self.lockPatience)
     store = CheckpointStore(directory: plan.paths.checkpoints, keep: plan.config.checkpoint.keep)
     try store.prepare()

@@ -3,6 +3,8 @@ extension RunPlan {
   /// same plan.
   package func json() -> String {
     JSONText.object([
+      // By which a run's directory is recognised.
+      ("program", .string("repvgg")),
       ("name", .string(config.name)),
       ("architecture", .string(config.model.architecture.name)),
       ("input", input),

@@ -154,6 +154,15 @@ extension BadInput {
     BadInput("resume from a foreign directory", 66, ["data"]) { _ in train + ["--resume", "data"] },
   ]
 
+  /// An output directory with one file of somebody else's in it, named as a run names its own.
+  private static func foreign(_ name: String, _ text: String) -> BadInput {
+    BadInput("output holds only \(name): \(text)", 73, ["out: not empty", "--output"]) { site in
+      try site.makeDirectory(name.hasPrefix("artifacts") ? "out/artifacts" : "out")
+      try site.write(text, to: "out/\(name)")
+      return train
+    }
+  }
+
   static let places: [BadInput] = [
     BadInput("output is a file", 73, ["out: ", "Not a directory", "--output"]) { site in
       try site.write("mine", to: "out")
@@ -173,13 +182,26 @@ extension BadInput {
         atPath: site.job.scratch.path("out"), withDestinationPath: "nowhere/else")
       return train
     },
+    foreign("config.yaml", "model: {classes: 10}\n"), foreign("log.txt", "dear diary\n"),
+    foreign("artifacts/thesis.tex", "mine"), foreign(".lock", "hands off, this is mine\n"),
+    foreign("plan.json", "{\"plan\": [\"lunch\"]}\n"), foreign("plan.json", "lunch\n"),
+    foreign("plan.json", "{\"program\": \"other\", \"machine\": {\"program_version\": \"1\"}}\n"),
+    BadInput("output holds a FIFO as plan", 73, ["out: not empty", "--output"]) { site in
+      try site.makeDirectory("out")
+      guard mkfifo(site.job.scratch.path("out/plan.json"), 0o600) == 0 else {
+        throw POSIXError(.EIO)
+      }
+      return train
+    },
     BadInput("checkpoints are a file", 73, ["out/checkpoints: "]) { site in
       try site.makeDirectory("out")
+      try site.write("", to: "out/.lock")
       try site.write("mine", to: "out/checkpoints")
       return train
     },
     BadInput("metrics are a directory", 73, ["out/metrics.jsonl"]) { site in
       try site.makeDirectory("out/metrics.jsonl/kept")
+      try site.write("", to: "out/.lock")
       return train
     },
     BadInput("fuse into a missing directory", 73, ["nowhere", "create the directory"]) { site in

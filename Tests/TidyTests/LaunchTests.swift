@@ -69,13 +69,17 @@ struct LaunchTests {
     #expect(result.stdout.isEmpty)
   }
 
-  @Test func quickstartRemovesNothingButRuns() throws {
+  @Test(arguments: [
+    ("thesis.txt", "thesis.txt"), ("config.yaml", "no run of repvgg"),
+    ("plan.json", "no run of repvgg"),
+  ])
+  func quickstartRemovesNothingButRuns(name: String, says: String) throws {
     let scratch = try ScratchDirectory()
-    try scratch.write("of great value", to: "thesis.txt")
+    try scratch.write("of great value", to: name)
     let result = try runExecutable(
       "\(Project.root)/launch/quickstart", ["--fresh", "--output", scratch.path], directory: "/")
     #expect(result.status == 1)
-    #expect(result.stderr.contains("thesis.txt"), "\(result.stderr)")
-    #expect(try scratch.text(of: "thesis.txt") == "of great value")
+    #expect(result.stderr.contains(says), "\(result.stderr)")
+    #expect(try scratch.text(of: name) == "of great value")
   }
 }
