@@ -28,6 +28,10 @@ package struct CheckpointError: Error, Sendable, Equatable, CustomStringConverti
 
   package var description: String { "\(path): \(message)" }
 
+  /// Whether it says something of the checkpoint, and not of the machine that could not read it: what
+  /// cannot be read now may be as it was written.
+  var isDamage: Bool { kind == .damaged || kind == .missing }
+
   /// What a failing call was doing: the same `errno` means another kind of error.
   enum Purpose { case reading, writing }
 

@@ -38,8 +38,8 @@ extension CheckpointStore {
     if let best { stays.append(best) }
     var superfluous = steps.filter { !stays.contains($0) }
     guard !superfluous.isEmpty else { return [] }
-    if !stays.contains(where: isGood), let last = superfluous.firstIndex(where: isGood) {
-      superfluous.remove(at: last)
+    if let last = try superfluousGoodOne(of: superfluous, beside: stays) {
+      superfluous.removeAll { $0 == last }
     }
     let handle = try DirectoryHandle(path: directory, .writing)
     for step in superfluous {
@@ -52,5 +52,12 @@ extension CheckpointStore {
     return superfluous
   }
 
-  private func isGood(_ step: Int) -> Bool { (try? verify(step: step)) != nil }
+  /// The newest good one of `superfluous`, where none of `stays` is good.
+  private func superfluousGoodOne(
+    of superfluous: [Int], beside stays: [Int]
+  ) throws(CheckpointError) -> Int? {
+    for step in stays where try isGood(step) { return nil }
+    for step in superfluous where try isGood(step) { return step }
+    return nil
+  }
 }

@@ -43,12 +43,15 @@ package struct CheckpointStore: Sendable {
   /// The newest checkpoint that is as it was written, and a note for each newer one that is not.
   ///
   /// Nil without any: with notes, all are damaged; without, there is none.
+  ///
+  /// - Throws: `.permission`, `.io` where one cannot be read: to go on from an older one would lose
+  ///   the steps since.
   package func newestGood() throws(CheckpointError) -> (checkpoint: Checkpoint?, notes: [String]) {
     var notes: [String] = []
     for step in try list().reversed() {
       do throws(CheckpointError) {
         return (try verify(step: step), notes)
-      } catch {
+      } catch  where error.isDamage {
         notes.append("passed over \(Self.name(of: step)): \(error)")
       }
     }
@@ -89,21 +92,27 @@ extension CheckpointStore {
   /// the manifest last; then the directory gets its name in one step.
   ///
   /// A good checkpoint of the same step stays and nothing is written; a damaged one is moved aside
-  /// to `damaged-…`. On an error the temporary is removed and every older checkpoint is as before.
+  /// to `damaged-…`, in the place of an older one moved there. On an error the temporary is removed
+  /// and every older checkpoint is as before.
   ///
   /// - Parameter files: plain names (letters, digits, `.`, `_`, `-`), each once.
+  /// - Returns: what a person should know: which one was moved aside.
   /// - Throws: `.cannotCreate`, `.permission`, `.io`.
-  package func commit(step: Int, files: [(name: String, bytes: [UInt8])]) throws(CheckpointError) {
+  @discardableResult
+  package func commit(
+    step: Int, files: [(name: String, bytes: [UInt8])]
+  ) throws(CheckpointError) -> [String] {
     precondition(step >= 0, "steps are counted from 0")
     precondition(files.allSatisfy { Manifest.isPlain($0.name) }, "file names are plain")
     let handle = try openForWriting()
     let name = Self.name(of: step)
+    var notes: [String] = []
     if handle.contains(name) {
-      if (try? verify(step: step)) != nil {
+      if try isGood(step) {
         try handle.synchronise()
-        return
+        return []
       }
-      try handle.rename(name, to: "damaged-\(name).\(randomSuffix())")
+      notes.append(try moveAside(name, in: handle))
     }
     let temporary = ".\(name).\(randomSuffix())"
     do throws(CheckpointError) {
@@ -118,6 +127,39 @@ extension CheckpointStore {
     Failpoint.pass("ckpt.before_directory_fsync")
     try handle.synchronise()
     Failpoint.pass("ckpt.after_directory_fsync")
+    return notes
+  }
+
+  /// Whether the checkpoint of `step` is as it was written; throws where that cannot be read.
+  func isGood(_ step: Int) throws(CheckpointError) -> Bool {
+    do throws(CheckpointError) {
+      try verify(step: step)
+      return true
+    } catch  where error.isDamage {
+      return false
+    }
+  }
+
+  /// Keeps a damaged checkpoint for whoever wants to look at it; the last such one is enough.
+  private func moveAside(
+    _ name: String, in handle: borrowing DirectoryHandle
+  ) throws(CheckpointError) -> String {
+    let older = try handle.entries().filter(Self.isMovedAside)
+    let aside = "damaged-\(name).\(randomSuffix())"
+    try handle.rename(name, to: aside)
+    for entry in older {
+      // A directory, or whatever stood in the place of one.
+      try? handle.removeSubdirectory(entry)
+      try? handle.removeFile(entry)
+    }
+    let removed = older.isEmpty ? "" : "; \(older.sorted().joined(separator: ", ")) removed"
+    return "\(name) was damaged: moved aside to \(aside)\(removed)"
+  }
+
+  private static func isMovedAside(_ name: String) -> Bool {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 2 && parts[1].utf8.count == 16 && parts[0].hasPrefix("damaged-")
+      && step(of: String(parts[0].dropFirst(8))) != nil
   }
 
   private func write(

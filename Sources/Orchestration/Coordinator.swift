@@ -121,7 +121,7 @@ package final class Coordinator {
   package func save(_ snapshot: RunSnapshot) throws {
     let start = monotonicSeconds()
     let step = snapshot.state.step
-    try directory.store.commit(step: step, files: try snapshot.files())
+    try directory.store.commit(step: step, files: try snapshot.files()).forEach(note)
     if snapshot.state.best?.step == step { try directory.store.setBest(step: step) }
     let removed = try directory.store.prune()
     lastSave = monotonicSeconds()

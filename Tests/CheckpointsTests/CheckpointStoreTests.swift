@@ -88,6 +88,50 @@ import Testing
     try fixture.store.verify(step: 11)
     #expect(try fixture.entries().count { $0.hasPrefix("damaged-step-000000011.") } == 1)
   }
+
+  /// The last damaged one is kept, and said; what only looks like one stays.
+  @Test func onlyTheLastDamagedOneIsKept() throws {
+    let fixture = try Fixture()
+    try fixture.commit(10, 11)
+    let mine = ["damaged-step-000000010", "damaged-step-10.0123456789abcdef", "damaged-x"]
+    for name in mine { try fixture.write("\(fixture.store.directory)/\(name)", "mine") }
+    var asides: [String] = []
+    for step in [10, 11, 11] {
+      try fixture.write(fixture.directory(step) + "/state.json", "{}")
+      let notes = try fixture.store.commit(step: step, files: Fixture.files(step))
+      let found = try fixture.entries().filter {
+        $0.hasPrefix("damaged-") && !mine.contains($0)
+      }
+      try #require(found.count == 1 && notes.count == 1)
+      #expect(notes[0].contains("step-0000000\(step) was damaged: moved aside to \(found[0])"))
+      if let last = asides.last { #expect(notes[0].hasSuffix("; \(last) removed")) }
+      asides.append(found[0])
+    }
+    #expect(Set(asides).count == 3)
+    #expect(try Set(fixture.entries()).isSuperset(of: mine))
+    #expect(try fixture.store.commit(step: 11, files: []) == [])
+  }
+
+  /// A checkpoint that cannot be read is not a damaged one: it may be the newest good one.
+  @Test func whatCannotBeReadIsAnError() throws {
+    let fixture = try Fixture(keep: 1)
+    try fixture.commit(1, 2)
+    let file = fixture.directory(2) + "/state.json"
+    try FileManager.default.removeItem(atPath: file)
+    // Opened like a file, it answers as a device does that is gone.
+    try #require(mknod(file, S_IFSOCK | 0o600, 0) == 0)
+    let attempts: [() throws -> Void] = [
+      { _ = try fixture.store.newestGood() },
+      { try fixture.store.commit(step: 2, files: Fixture.files(2)) },
+      { try fixture.store.prune() },
+    ]
+    for attempt in attempts {
+      let error = #expect(throws: CheckpointError.self) { try attempt() }
+      #expect(error?.kind == .io)
+      #expect(error?.path == file)
+    }
+    #expect(try fixture.entries() == ["step-000000001", "step-000000002"])
+  }
 }
 
 extension CheckpointStore {

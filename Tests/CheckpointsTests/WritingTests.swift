@@ -7,7 +7,7 @@ import Testing
   @Test func aMissingParentCannotBeCreatedIn() throws {
     let fixture = try Fixture()
     let store = CheckpointStore(directory: fixture.path + "/none/checkpoints", keep: 1)
-    for attempt in [{ try store.commit(step: 1, files: []) }, { try store.prepare() }] {
+    for attempt in [{ _ = try store.commit(step: 1, files: []) }, { try store.prepare() }] {
       let error = #expect(throws: CheckpointError.self) { try attempt() }
       #expect(error?.kind == .cannotCreate)
       #expect(error?.description.contains("/none/checkpoints: mkdir: No such file") == true)
