@@ -42,10 +42,9 @@ package struct Doctor {
   }
 
   private var blas: Finding {
-    let forced = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"].filter {
-      Machine.environment($0) != nil
-    }
-    let settings = forced.map { "\($0)=\(Machine.environment($0) ?? "")" }
+    let environment = Machine.blasEnvironment.sorted { $0.key < $1.key }
+    let forced = environment.map(\.key)
+    let settings = environment.map { "\($0.key)=\($0.value)" }
     return Finding(
       name: "BLAS",
       value: "OpenBLAS kernel \(BLAS.kernelName)"

@@ -39,7 +39,7 @@ package enum Machine {
   /// Variables that override OpenBLAS's own choice of kernel or blocking.
   package static var blasEnvironment: [String: String] {
     var found: [String: String] = [:]
-    for name in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS"] {
+    for name in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"] {
       found[name] = environment(name)
     }
     return found

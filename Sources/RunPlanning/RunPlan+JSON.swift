@@ -83,7 +83,9 @@ extension RunPlan {
 
   private var memoryJSON: JSONText {
     .object(
-      memory.items.map { ($0.name, .integer($0.bytes)) } + [("total", .integer(memory.total))])
+      memory.items.map { ($0.name, .integer($0.bytes)) } + [
+        ("total", .integer(memory.total)), ("all_ranks", .integer(memoryOfAllRanks)),
+      ])
   }
 
   private static func json(_ message: Message) -> JSONText {

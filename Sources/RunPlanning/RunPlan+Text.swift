@@ -1,9 +1,10 @@
 extension RunPlan {
   /// The plan for people. `configuration` and `overrides` are what the command line named; they
-  /// come back in the mpirun command at the end. `gigaflopsPerCore`, where it is known, gives the
-  /// run's time.
+  /// come back in the mpirun command at the end, `program` as the program that it starts.
+  /// `gigaflopsPerCore`, where it is known, gives the run's time.
   package func text(
-    configuration: String = "CONFIG", overrides: [String] = [], gigaflopsPerCore: Double? = nil
+    configuration: String = "CONFIG", overrides: [String] = [], program: String = "repvgg",
+    gigaflopsPerCore: Double? = nil
   ) -> String {
     var lines = [
       "\(config.name): \(config.model.architecture.name), \(Quantity.grouped(classes)) classes, "
@@ -18,21 +19,25 @@ extension RunPlan {
     lines += Self.aligned(facts, rightAligned: [])
     lines += ["", "memory per rank"]
     lines += Self.aligned(memoryRows, rightAligned: [1]).map { "  " + $0 }
+    if worldSize > 1 { lines.append(sharedMemoryText) }
     lines += ["", "messages per step"]
     lines += Self.aligned(messageRows, rightAligned: [1, 2]).map { "  " + $0 }
     if !notes.isEmpty { lines += ["", "notes"] + notes.map { "  " + $0 } }
     lines += [
-      "", "command", "  " + command(configuration: configuration, overrides: overrides),
+      "", "command",
+      "  " + command(configuration: configuration, overrides: overrides, program: program),
     ]
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// The mpirun command that trains this plan.
-  package func command(configuration: String = "CONFIG", overrides: [String] = []) -> String {
+  package func command(
+    configuration: String = "CONFIG", overrides: [String] = [], program: String = "repvgg"
+  ) -> String {
     var words = ["mpirun", "--oversubscribe", "--bind-to", "none"]
     // Waiting ranks would otherwise take the cores from those that compute.
     if worldSize * threads > machine.cores { words += ["--mca", "mpi_yield_when_idle", "1"] }
-    words += ["-np", String(worldSize), "repvgg", "train", configuration]
+    words += ["-np", String(worldSize), program, "train", configuration]
     words += ["--threads", String(threads)]
     for override in overrides { words += ["--set", override] }
     return words.map(Self.shellQuoted).joined(separator: " ")
@@ -153,6 +158,19 @@ extension RunPlan {
     memory.items.filter { $0.bytes > 0 }.map {
       [$0.name.split(separator: "_").joined(separator: " "), Quantity.bytes($0.bytes)]
     } + [["total", Quantity.bytes(memory.total)]]
+  }
+
+  /// On one host all ranks share its memory; a plan does not know the hosts.
+  private var sharedMemoryText: String {
+    var text = "memory of \(worldSize) ranks on one host: \(Quantity.bytes(memoryOfAllRanks))"
+    let available = machine.physicalMemoryBytes
+    if available > 0 && memoryOfAllRanks > available {
+      // What one rank needs fits, or there were no plan.
+      let ranksPerHost = max(1, available / max(memory.total, 1))
+      text += ", and this one has \(Quantity.bytes(available)): start at most \(ranksPerHost) "
+      text += ranksPerHost == 1 ? "rank on one like it" : "ranks on one like it"
+    }
+    return text
   }
 
   private var messageRows: [[String]] {

@@ -48,6 +48,11 @@ package struct RunPlan: Sendable {
   package let notes: [String]
 
   package var seed: UInt64 { config.training.seed }
+  /// Bytes of all ranks together, taking each for the one with the most shards.
+  package var memoryOfAllRanks: Int {
+    let (bytes, overflow) = memory.total.multipliedReportingOverflow(by: worldSize)
+    return overflow ? .max : bytes
+  }
   package var cost: CostModel { CostModel(blocks: blocks, classes: classes) }
 }
 

@@ -142,6 +142,23 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     }
   }
 
+  /// The command that a plan ends with can be run as it stands.
+  @Test func planNamesThisProgram() throws {
+    let job = try TinyJob()
+    func plan(_ environment: [String: String] = [:]) throws -> String {
+      try runProgram(
+        ["plan", TinyJob.configuration, "--ranks", "2"],
+        environment: withoutMPI.merging(environment) { $1 }, directory: job.scratch.path
+      ).stdout
+    }
+    let (program, text) = (try builtProgram("repvgg"), try plan())
+    #expect(text.contains(" -np 2 \(program) train \(TinyJob.configuration) --threads 1\n"))
+    #expect(text.contains("memory of 2 ranks on one host: "))
+    // The program sets the one thread itself, so a variable that says so is nothing to warn of.
+    #expect(try !plan(["OPENBLAS_NUM_THREADS": "1"]).contains("OPENBLAS_NUM_THREADS"))
+    #expect(try plan(["OPENBLAS_L2_SIZE": "1024"]).contains("OPENBLAS_L2_SIZE=1024 in the env"))
+  }
+
   @Test func onlyRankZeroSpeaks() throws {
     for (arguments, status) in [(["help"], 0), (["nonsense"], 64)] {
       let silent = try runProgram(arguments, environment: ["OMPI_COMM_WORLD_RANK": "3"])

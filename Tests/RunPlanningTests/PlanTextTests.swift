@@ -48,6 +48,7 @@ struct PlanTextTests {
       loader                141.12 kB
       dataset                54.88 MB
       total                  59.88 MB
+    memory of 3 ranks on one host: 179.65 MB
 
     messages per step
       forward statistics    5   2.22 kB  float64  blocking
@@ -70,6 +71,31 @@ struct PlanTextTests {
       plan.command(configuration: "c.yaml", overrides: ["name=it's", "model.strides=[1, 1, 1]"])
         == "mpirun --oversubscribe --bind-to none -np 1 repvgg train c.yaml --threads 1 "
         + "--set 'name=it'\\''s' --set 'model.strides=[1, 1, 1]'")
+  }
+
+  @Test func theCommandStartsTheProgramAtHand() throws {
+    let plan = try Sample.plan(Sample.small)
+    #expect(plan.command(program: "build/my repvgg").contains(" -np 1 'build/my repvgg' train "))
+    #expect(plan.text(program: "./repvgg").contains(" ./repvgg train CONFIG "))
+  }
+
+  /// A host that holds two ranks of four, and one that holds all.
+  @Test func ranksOfOneHostShareItsMemory() throws {
+    let alone = try Sample.plan(Sample.small)
+    #expect(!alone.text().contains("on one host"))
+    var machine = Sample.machine
+    let rank = try Sample.plan(Sample.small, ranks: 4).memory.total
+    machine.physicalMemoryBytes = 3 * rank - 1
+    let small = try Sample.plan(Sample.small, ranks: 4, machine: machine)
+    #expect(small.memoryOfAllRanks == 4 * rank)
+    #expect(
+      small.text().contains(
+        "memory of 4 ranks on one host: \(Quantity.bytes(4 * rank)), and this one has "
+          + "\(Quantity.bytes(3 * rank - 1)): start at most 2 ranks on one like it\n"))
+    machine.physicalMemoryBytes = 4 * rank
+    let large = try Sample.plan(Sample.small, ranks: 4, machine: machine)
+    #expect(large.text().contains("memory of 4 ranks on one host: \(Quantity.bytes(4 * rank))\n"))
+    #expect(large.json().contains("\"all_ranks\": \(4 * rank)"))
   }
 
   @Test(arguments: [

@@ -174,7 +174,7 @@ enum CommandLineTable {
 
   private static let threads = OptionSpecification(
     name: "--threads", value: .integer(placeholder: "N", 1...1024),
-    help: "Threads of a rank (default: its share of the cores)")
+    help: "Threads of a rank (default: 1)")
 
   private static let json = OptionSpecification(
     name: "--json", value: .flag, help: "Print one JSON object and nothing else")

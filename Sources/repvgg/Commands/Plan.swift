@@ -16,7 +16,11 @@ enum PlanCommand {
     if invocation.flag("--json") {
       Speaker.say(plan.json())
     } else {
-      Speaker.say(plan.text(configuration: invocation.positionals[0], overrides: overrides))
+      // As the shell was told: a path from here, or a name on PATH.
+      Speaker.say(
+        plan.text(
+          configuration: invocation.positionals[0], overrides: overrides,
+          program: CommandLine.arguments.first ?? "repvgg"))
     }
     return .done
   }
