@@ -49,6 +49,14 @@ extension ConfigurationDecoding {
     if let flaw = network.flaw(inputChannels: config.data.channels) {
       throw refusal("model.architecture.\(flaw.part)", flaw.problem)
     }
+    // One would override the other without a word.
+    for part in ["model.architecture.strides", "model.architecture.stem_stride"]
+    where given["model.strides"] != nil && given[part] != nil {
+      throw refusal(
+        "model.strides",
+        "holds the stem's stride and those of the stages, and \(part) is given too, at "
+          + "\(place(of: part)); leave one of them out")
+    }
   }
 
   private func checkData(_ data: RunConfig.Data) throws(ConfigurationError) {

@@ -87,6 +87,18 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
       ["bench", "step", "--resolution", "5000"],
       "--resolution '5000' is not a whole number from 1 to 4096; see repvgg bench --help"),
     .init(
+      ["bench", "collectives", "--model", "RepVGG-A1"],
+      "--model has no effect on bench collectives; see repvgg bench --help"),
+    .init(
+      ["bench", "--threads=2", "collectives"],
+      "--threads has no effect on bench collectives; see repvgg bench --help"),
+    .init(
+      ["evaluate", "m", "--config", "c", "--images"],
+      "--images has no effect without --logits; see repvgg evaluate --help"),
+    .init(
+      ["train", "a", "--progress", "live", "--quiet"],
+      "--quiet and --progress exclude each other; see repvgg train --help"),
+    .init(
       ["completion", "tcsh"],
       "SHELL 'tcsh' is none of bash, zsh, fish; see repvgg completion --help"),
     .init(["version", "--json"], "unknown option '--json'; see repvgg version --help"),

@@ -103,6 +103,15 @@ struct BadConfigurationTests {
       "model: {architecture: {stem: 8, depths: [1], widths: [99999]}}\n",
       ["model.architecture.widths: '99999' is out of range"]
     ),
+    (
+      "model:\n  architecture: {stem: 8, depths: [1], widths: [8],\n    strides: [1]}\n"
+        + "  strides: [1, 2]\n",
+      ["config.yaml:4: model.strides:", "model.architecture.strides is given too", "config.yaml:3"]
+    ),
+    (
+      "model: {strides: [1, 1], architecture: {stem: 8, depths: [1], widths: [8], stem_stride: 1}}\n",
+      ["model.strides: holds", "model.architecture.stem_stride is given too"]
+    ),
     ("model: {strides: [1, 1]}\n", ["model.strides: has 2 items, RepVGG-A0 has 5 stages"]),
     ("model: {strides: [1, 1, 3, 1, 1]}\n", ["model.strides: '3' is out of range"]),
     ("model: {classes: 1}\n", ["model.classes: '1' is out of range", "2 to 1000000"]),

@@ -92,6 +92,7 @@ struct CommandLineParser {
     for option in specification.options where option.isRequired && values[option.name] == nil {
       throw error("\(option.name) \(option.placeholder ?? "") is missing")
     }
+    for rule in specification.rules { try check(rule) }
     return Invocation(
       command: specification.name, positionals: positionals, values: values)
   }
@@ -138,6 +139,25 @@ struct CommandLineParser {
           "\(option.name) '\(value)' is none of \(choices.joined(separator: ", "))\(suggestion(value, choices))"
         )
       }
+    }
+  }
+
+  private func check(_ rule: OptionRule) throws(UsageError) {
+    switch rule {
+    case .needs(let option, let other):
+      if values[option] != nil, values[other] == nil {
+        throw error("\(option) has no effect without \(other)")
+      }
+    case .excludes(let option, let other):
+      if values[option] != nil, values[other] != nil {
+        throw error("\(option) and \(other) exclude each other")
+      }
+    case .only(let choice, let options):
+      guard let positional = positionals.first, positional != choice,
+        let option = options.first(where: { values[$0] != nil })
+      else { return }
+      throw error(
+        "\(option) has no effect on \(specification.name.rawValue) \(positional)")
     }
   }
 

@@ -42,7 +42,7 @@ enum CommandLineTable {
         help: "How progress is shown: auto, live, plain or none (default: auto)"),
       OptionSpecification(
         name: "--quiet", value: .flag, help: "Show nothing but errors; the files say it all"),
-    ])
+    ], rules: [.excludes("--quiet", "--progress")])
 
   private static let plan = CommandSpecification(
     name: .plan, summary: "Show what a configuration would run",
@@ -77,7 +77,7 @@ enum CommandLineTable {
         name: "--images", value: .flag,
         help: "Write also the images, as the network sees them, to that file"),
       assignment, threads, json,
-    ])
+    ], rules: [.needs("--images", "--logits")])
 
   private static let fuse = CommandSpecification(
     name: .fuse, summary: "Turn training weights into deploy weights",
@@ -127,7 +127,7 @@ enum CommandLineTable {
         name: "--steps", value: .integer(placeholder: "N", 1...1_000_000),
         help: "Steps to measure (default: 10)"),
       json,
-    ])
+    ], rules: [.only("step", ["--model", "--batch", "--resolution", "--threads", "--batch-norm"])])
 
   private static let doctor = CommandSpecification(
     name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, binding, limits",

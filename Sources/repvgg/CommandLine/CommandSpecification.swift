@@ -59,6 +59,16 @@ struct PositionalSpecification: Sendable {
   }
 }
 
+/// What options owe each other, so that none is ignored silently.
+enum OptionRule: Sendable {
+  /// The first says something about the second only.
+  case needs(String, String)
+  /// One would override the other.
+  case excludes(String, String)
+  /// Only one of the positional's choices reads these.
+  case only(String, [String])
+}
+
 /// One command: what it takes, and what help says of it.
 struct CommandSpecification: Sendable {
   let name: CommandName
@@ -68,6 +78,7 @@ struct CommandSpecification: Sendable {
   var details: [String] = []
   var positional: PositionalSpecification?
   var options: [OptionSpecification] = []
+  var rules: [OptionRule] = []
 
   func option(_ name: String) -> OptionSpecification? { options.first { $0.name == name } }
 }
