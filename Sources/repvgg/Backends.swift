@@ -2,6 +2,7 @@ import Collectives
 import Glibc
 import MPICollectives
 import Orchestration
+import Synchronization
 
 /// The one place that picks between MPI and a rank alone.
 struct Backend {
@@ -64,11 +65,23 @@ enum Speaker {
   /// Under mpirun only rank 0 speaks, before and without MPI.
   static var isSpeaker: Bool { (Machine.environment("OMPI_COMM_WORLD_RANK") ?? "0") == "0" }
 
-  /// Text for stdout, a newline after it if it has none. False where it could not be written.
-  @discardableResult
-  static func say(_ text: String) -> Bool {
-    guard isSpeaker else { return true }
-    return write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO)
+  /// `errno` of the first text that stdout did not take; 0 while it takes all.
+  private static let failure = Atomic<Int32>(0)
+
+  /// Text for stdout, a newline after it if it has none. After a failure nothing more is said.
+  static func say(_ text: String) {
+    guard isSpeaker, failure.load(ordering: .relaxed) == 0 else { return }
+    failure.store(
+      write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO), ordering: .relaxed)
+  }
+
+  /// The process's exit code where the command's own is `code`: whoever relies on the output must
+  /// learn that some of it is missing. A reader that has gone away (`| head -1`) wants no more.
+  static func exitCode(_ code: Int32) -> Int32 {
+    let failure = failure.load(ordering: .relaxed)
+    guard code == ExitCode.done.rawValue, failure != 0, failure != EPIPE else { return code }
+    complain("standard output: \(String(cString: strerror(failure))); free space or redirect it")
+    return ExitCode.inputOutput.rawValue
   }
 
   /// One line on stderr, whatever the message holds.
@@ -77,17 +90,20 @@ enum Speaker {
     write("repvgg: \(line)\n", to: STDERR_FILENO)
   }
 
+  /// 0, or `errno` where not all of the text could be written.
   @discardableResult
-  private static func write(_ text: String, to descriptor: Int32) -> Bool {
+  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
       if count > 0 {
         bytes = bytes.dropFirst(count)
+      } else if count == 0 {
+        return EIO
       } else if errno != EINTR {
-        return false
+        return errno
       }
     }
-    return true
+    return 0
   }
 }

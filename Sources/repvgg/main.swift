@@ -8,6 +8,13 @@ import Orchestration
 signal(SIGPIPE, SIG_IGN)
 signal(SIGXFSZ, SIG_IGN)
 
+// Where a standard stream is closed, the next file to be opened would take its place and, with it, what
+// is said. Opened the wrong way round, so that using it still fails.
+for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
+where fcntl(descriptor, F_GETFD) == -1 {
+  _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+}
+
 /// Commands that need no other rank: they run where they speak.
 func alone(_ body: () throws -> ExitCode) -> Int32 {
   guard Speaker.isSpeaker else { return ExitCode.done.rawValue }
@@ -41,7 +48,8 @@ func run(_ invocation: Invocation) -> Int32 {
 }
 
 do {
-  exit(run(try CommandLineParser.parse(Array(CommandLine.arguments.dropFirst()))))
+  let invocation = try CommandLineParser.parse(Array(CommandLine.arguments.dropFirst()))
+  exit(Speaker.exitCode(run(invocation)))
 } catch {
   // The others end quietly: mpirun kills a job at the first code that is not 0, and would kill rank
   // 0 before it has spoken.

@@ -171,6 +171,35 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     #expect(try plan(["OPENBLAS_L2_SIZE": "1024"]).contains("OPENBLAS_L2_SIZE=1024 in the env"))
   }
 
+  /// What a script reads must not be cut off without its knowing.
+  @Test(arguments: [
+    ["help"], ["train", "--help"], ["version"], ["completion", "bash"], ["plan", "tiny.yaml"],
+    ["plan", "tiny.yaml", "--json"],
+  ])
+  func aFullOrClosedOutputIsAnError(arguments: [String]) throws {
+    let job = try TinyJob()
+    for (target, says) in [("/dev/full", "No space left"), ("&-", "Bad file descriptor")] {
+      let result = try runExecutable(
+        "/bin/sh", ["-c", "exec \"$0\" \"$@\" >\(target)", try builtProgram("repvgg")] + arguments,
+        environment: withoutMPI, directory: job.scratch.path)
+      #expect(result.status == 74)
+      #expect(result.stderr.hasPrefix("repvgg: standard output: \(says)"), "\(result.stderr)")
+      #expect(result.complaints.count == 1)
+    }
+  }
+
+  /// `repvgg help | head -1`.
+  @Test func aReaderMayGoAway() throws {
+    let (program, pipe) = (Process(), Pipe())
+    program.executableURL = URL(fileURLWithPath: try builtProgram("repvgg"))
+    program.arguments = ["help"]
+    program.standardOutput = pipe
+    try pipe.fileHandleForReading.close()
+    try program.run()
+    program.waitUntilExit()
+    #expect(program.terminationReason == .exit && program.terminationStatus == 0)
+  }
+
   @Test func onlyRankZeroSpeaks() throws {
     for (arguments, status) in [(["help"], 0), (["nonsense"], 64)] {
       let silent = try runProgram(arguments, environment: ["OMPI_COMM_WORLD_RANK": "3"])
