@@ -1,3 +1,5 @@
+import Glibc
+
 /// Files that are there completely or not at all.
 package enum AtomicFile {
   /// Writes `bytes` to `path`, replacing what was there in one step: to a temporary beside it,
@@ -18,6 +20,27 @@ package enum AtomicFile {
       throw error
     }
     try directory.synchronise()
+  }
+
+  /// Throws what `write` would throw for the place of `path`, as far as it can be known before.
+  package static func requireWritable(path: String) throws(CheckpointError) {
+    let (parent, _) = try split(path)
+    let directory = try DirectoryHandle(path: parent, .writing)
+    try directory.requireWriteAccess()
+    var status = stat()
+    if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+      throw CheckpointError(.cannotCreate, path: path, "is a directory; choose another place")
+    }
+  }
+
+  /// Whether `write` to either would replace the other: the same name in the same directory.
+  package static func isSame(_ first: String, _ second: String) -> Bool {
+    guard let (firstParent, firstName) = try? split(first),
+      let (secondParent, secondName) = try? split(second), firstName == secondName
+    else { return false }
+    var (one, other) = (stat(), stat())
+    return stat(firstParent, &one) == 0 && stat(secondParent, &other) == 0
+      && one.st_dev == other.st_dev && one.st_ino == other.st_ino
   }
 
   /// Removes the file at `path`, where there is one, and not only until the machine fails.

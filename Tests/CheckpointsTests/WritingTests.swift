@@ -97,6 +97,34 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.path) == ["directory"])
   }
 
+  /// What `write` would refuse for its place is refused before there is anything to write.
+  @Test func placesAreJudgedBeforehand() throws {
+    let fixture = try Fixture()
+    let directory = fixture.path + "/directory"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+    for path in [directory, directory + "/", "", fixture.path + "/none/file"] {
+      let error = #expect(throws: CheckpointError.self, "\(path)") {
+        try AtomicFile.requireWritable(path: path)
+      }
+      #expect(error?.kind == .cannotCreate, "\(path)")
+    }
+    try AtomicFile.requireWritable(path: directory + "/new")
+    #expect(AtomicFile.isSame(directory + "/a", directory + "/../directory/./a"))
+    #expect(!AtomicFile.isSame(directory + "/a", directory + "/b"))
+    #expect(!AtomicFile.isSame(directory + "/a", fixture.path + "/a"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == [])
+  }
+
+  @Test func removesWhatIsThere() throws {
+    let fixture = try Fixture()
+    let file = fixture.path + "/certificate.json"
+    try AtomicFile.write(path: file, bytes: [1])
+    for _ in 1...2 {
+      try AtomicFile.remove(path: file)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.path) == [])
+    }
+  }
+
   private let longName = String(repeating: "n", count: 256)
 }
 

@@ -223,6 +223,20 @@ extension BadInput {
     BadInput("logits into a missing directory", 73, ["nowhere"]) { site in
       command("evaluate", on: site.trained.deploy) + ["--logits", "nowhere/x.safetensors"]
     },
+    // The model, which is missing too, is not looked at before.
+    BadInput("logits into a missing directory, early", 73, ["elsewhere: ", "create the directory"])
+    { _ in
+      command("evaluate", on: "nowhere.safetensors") + ["--logits", "elsewhere/x.safetensors"]
+    },
+    BadInput("logits onto a directory, early", 73, ["data: ", "directory"]) { _ in
+      command("evaluate", on: "nowhere.safetensors") + ["--logits", "data"]
+    },
+    BadInput("logits onto the configuration", 73, ["tiny.yaml: ", "another --logits"]) {
+      command("evaluate", on: $0.trained.deploy) + ["--logits", "./tiny.yaml"]
+    },
+    BadInput("fuse into one file", 64, ["./x: ", "another --certificate"]) {
+      ["fuse", $0.trained.training, "--output", "x", "--certificate", "./x"]
+    },
     BadInput("collect nothing", 66, ["nowhere", "finished runs"]) { _ in
       ["collect", "nowhere", "--output", "all"]
     },

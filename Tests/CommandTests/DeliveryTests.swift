@@ -38,5 +38,21 @@ extension ProgramTests {
       #expect(try certificate()["deploy_sha256"] as? String == digest(paths[1]))
       #expect(try job.run(["collect", "out", "--output", "all"]).status == 0)
     }
+
+    /// Deploy weights are not left without the certificate that was asked for.
+    @Test func fuseWritesBothFilesOrNone() throws {
+      let job = try TinyJob()
+      #expect(try job.train(output: "out", ["--set", "training.max_steps=1"]).status == 0)
+      let fuse = ["fuse", "out/artifacts/tiny-train.safetensors", "--output", "x.safetensors"]
+      let refused = try job.run(fuse + ["--certificate", "nowhere/x.json"])
+      #expect(refused.status == 73)
+      #expect(!FileManager.default.fileExists(atPath: job.scratch.path("x.safetensors")))
+      #expect(try job.run(fuse + ["--certificate", "x.json"]).status == 0)
+      let certificate = try JSONSerialization.jsonObject(
+        with: Data(job.scratch.text(of: "x.json").utf8))
+      let tensors = try NamedTensors.readSafetensors(path: job.scratch.path("x.safetensors"))
+      #expect(
+        (certificate as? [String: Any])?["deploy_sha256"] as? String == tensors.weightsSHA256())
+    }
   }
 }

@@ -8,12 +8,15 @@ enum EvaluateCommand {
   static func run(_ invocation: Invocation) -> Int32 {
     Backend.run { backend in
       let model = invocation.positionals[0]
+      let configuration = invocation.text("--config") ?? ""
       try Agreement.all(backend.communicator) {
-        try OutputFile.require(
-          invocation.text("--logits") ?? "", isNot: model, option: "--logits")
+        guard backend.communicator.rank == 0, let path = invocation.text("--logits") else { return }
+        for input in [model, configuration] {
+          try OutputFile.require(path, isNot: input, option: "--logits")
+        }
       }
       let evaluation = ModelEvaluation(
-        model: model, configuration: invocation.text("--config") ?? "",
+        model: model, configuration: configuration,
         overrides: invocation.texts("--set"), split: invocation.text("--split") ?? "test",
         threads: invocation.integer("--threads") ?? 1)
       let outcome = try evaluation.run(
