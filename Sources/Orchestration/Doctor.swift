@@ -3,7 +3,7 @@ import Kernels
 
 /// `repvgg doctor`: what a run needs of this machine, each with the mend where it is missing.
 package struct Doctor {
-  package struct Finding: Sendable {
+  package struct Finding: Sendable, Codable {
     package var name: String
     package var value: String
     /// Nil where all is well.

@@ -15,6 +15,13 @@ package enum Machine {
       localRanks: environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1)
   }
 
+  package static var hostName: String {
+    var name = [CChar](repeating: 0, count: 256)
+    gethostname(&name, name.count - 1)
+    return String(
+      decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// Cores that this process may use: its binding mask.
   package static var cores: Int {
     let mask = field("Cpus_allowed", of: "/proc/self/status") ?? ""

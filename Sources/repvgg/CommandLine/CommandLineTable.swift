@@ -131,7 +131,10 @@ enum CommandLineTable {
 
   private static let doctor = CommandSpecification(
     name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, binding, limits",
-    details: ["Exit code 78 where something is to be mended."],
+    details: [
+      "Under mpirun it speaks for every host of the job.",
+      "Exit code 78 where something is to be mended.",
+    ],
     options: [
       OptionSpecification(
         name: "--ranks", value: .integer(placeholder: "N", 1...65536),
