@@ -47,7 +47,7 @@ package final class Coordinator {
         + "x \(plan.threads) threads over \(backend), global batch \(plan.globalBatch), "
         + "\(plan.totalSteps) steps; bit invariance over ranks: \(bits)")
     for line in plan.notes { note(line) }
-    if step > 0 { note("going on after step \(step)") }
+    if step > 0 { note(continuation(after: step)) }
     try metrics.append([
       ("event", "start"), ("step", .int(step)), ("name", .string(plan.config.name)),
       ("architecture", .string(plan.config.model.architecture.name)),
@@ -66,6 +66,15 @@ package final class Coordinator {
       ("program_version", .string(plan.machine.programVersion)),
       ("seed", .string(String(plan.seed))), ("data", .string(plan.data.fingerprint)),
     ])
+  }
+
+  /// A run may be told to end before where it stands.
+  private func continuation(after step: Int) -> String {
+    guard step >= plan.totalSteps else { return "going on after step \(step)" }
+    let key = plan.totalSteps < plan.scheduleSteps ? "training.max_steps" : "training.epochs"
+    let relation = step > plan.totalSteps ? "beyond" : "the last of"
+    return "going on after step \(step), \(relation) the \(plan.totalSteps) that \(key) asks for: "
+      + "nothing more is trained, the weights of step \(step) are evaluated and written"
   }
 
   /// `step` counts from 1. `waiting`: seconds that this rank waited for its batch.

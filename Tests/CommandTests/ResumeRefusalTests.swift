@@ -123,6 +123,15 @@ extension ProgramTests {
       #expect(try job.scratch.text(of: "out/checkpoints/step-000000010/state.json").count > 0)
     }
 
+    @Test(arguments: [(5, "beyond the 5 that training.max_steps"), (15, "the last of the 15 that")])
+    func nothingLeftToTrainIsSaid(maxSteps: Int, says: String) throws {
+      let job = try makeRun()
+      let result = try job.train(output: "out", ["--set", "training.max_steps=\(maxSteps)"])
+      #expect(result.status == 0, "\(result.stderr)")
+      #expect(result.stdout.contains("going on after step 15, \(says)"), "\(result.stdout)")
+      #expect(try job.metrics(of: "out").last?.step == 15)
+    }
+
     @Test func otherPathsAreRefused() throws {
       let job = try makeRun()
       try refused(
