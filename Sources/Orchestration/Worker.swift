@@ -136,8 +136,9 @@ package final class Worker {
     throw JobFailure(
       .numerics,
       "step \(stepsDone + 1), epoch \(epoch): the loss (\(outcome.totals.loss / outcome.totals.samples)), "
-        + "a gradient or a statistic is not finite; nothing of this step was applied or saved; lower "
-        + "schedule.learning_rate or lengthen schedule.warmup_epochs, and start anew or resume")
+        + "a gradient or a statistic is not finite; nothing of this step was applied or saved; start anew "
+        + "with another --output and a lower schedule.learning_rate or a longer schedule.warmup_epochs"
+    )
   }
 }
 

@@ -69,6 +69,12 @@ extension BadInput {
     setting(
       ["data.resolution=1", "training.global_batch=1", "training.shards=1"],
       ["BatchNorm", "one value per channel"]),
+    // Every step multiplies the weights by about -1000.
+    setting(
+      [
+        "schedule.learning_rate=1000", "optimizer.weight_decay=1", "training.epochs=100",
+        "schedule.warmup_epochs=0",
+      ], ["is not finite", "another --output", "lower schedule.learning_rate"], code: 76),
     BadInput("missing configuration", 66, ["nowhere.yaml", "No such file"]) { _ in
       ["train", "nowhere.yaml"]
     },
