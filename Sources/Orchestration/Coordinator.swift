@@ -19,18 +19,17 @@ package final class Coordinator {
   private var collectiveSeconds = 0.0
   private var waitingSeconds = 0.0
 
-  /// `progress`: resolved, `none` when quiet.
+  /// `progress`: resolved, `none` when quiet; `lineWidth`: columns of a live line.
   package init(
-    directory: RunDirectory, progress mode: ProgressMode, output: TextOutput = .standardOutput()
+    directory: RunDirectory, progress mode: ProgressMode, lineWidth: Int,
+    output: TextOutput = .standardOutput()
   ) throws {
     self.directory = directory
     plan = directory.plan
     metrics = try MetricsLog(path: plan.paths.metrics)
     progress = Progress(
       mode: mode, epochs: plan.config.training.epochs, totalSteps: plan.totalSteps,
-      width: ProgressMode.lineWidth(
-        environment: Machine.environment("COLUMNS").map { ["COLUMNS": $0] } ?? [:],
-        terminalWidth: ProgressMode.terminalWidth), output: output)
+      width: lineWidth, output: output)
   }
 
   /// A line for people: on the screen and in `log.txt`.

@@ -1,6 +1,5 @@
 import Checkpoints
 import Collectives
-import Glibc
 import ImageData
 import Kernels
 import Reporting
@@ -27,10 +26,13 @@ package struct TrainingJob {
     package var threads: Int
     /// Resolved; `none` when quiet.
     package var progress: ProgressMode
+    /// Columns of a live line.
+    package var lineWidth: Int
 
     package init(
       configuration: String, overrides: [String] = [], output: String? = nil,
-      resume: Resume = .automatic, threads: Int = 1, progress: ProgressMode = .plain
+      resume: Resume = .automatic, threads: Int = 1, progress: ProgressMode = .plain,
+      lineWidth: Int = 80
     ) {
       self.configuration = configuration
       self.overrides = overrides
@@ -38,6 +40,7 @@ package struct TrainingJob {
       self.resume = resume
       self.threads = threads
       self.progress = progress
+      self.lineWidth = lineWidth
     }
   }
 
@@ -55,7 +58,7 @@ package struct TrainingJob {
   /// the same `JobFailure` on every rank, except what breaks the communication itself.
   package func run() throws -> ExitCode {
     BLAS.useOneThread()
-    let (plan, train, test) = try Agreement.all(communicator) { try makePlan() }
+    let (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     let worker = try Agreement.all(communicator) {
       try Worker(plan: plan, train: train, test: test, communicator: communicator)
@@ -70,8 +73,7 @@ package struct TrainingJob {
     try Agreement.all(communicator) { try worker.initialise() }
     try worker.resume(snapshot)
     try Agreement.all(communicator) {
-      try coordinator?.directory.record(
-        configuration: ConfigurationCopy.read(options.configuration))
+      try coordinator?.directory.record(configuration: file.bytes)
       try coordinator?.started(
         atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
     }
@@ -87,10 +89,13 @@ package struct TrainingJob {
 // MARK: - Before the first step
 
 extension TrainingJob {
-  private typealias Planned = (plan: RunPlan, train: any Dataset, test: any Dataset)
+  private typealias Planned = (
+    file: ConfigurationFile, plan: RunPlan, train: any Dataset, test: any Dataset
+  )
 
   private func makePlan() throws -> Planned {
-    var config = try RunConfig.load(path: options.configuration, overrides: options.overrides)
+    let file = try ConfigurationFile(reading: options.configuration)
+    var config = try RunConfig.load(file, overrides: options.overrides)
     // As it stands: the command line is no YAML.
     if let output = options.output { config.output = output }
     let (train, test) = try Datasets.open(config: config)
@@ -99,13 +104,14 @@ extension TrainingJob {
       data: DataSummary(train: train, test: test),
       machine: Machine.summary(mpiVersion: mpiVersion))
     try plan.requireTrainable()
-    return (plan, train, test)
+    return (file, plan, train, test)
   }
 
   /// Rank 0's run directory and reports; nil on the other ranks.
   private func makeCoordinator(_ plan: RunPlan) throws -> Coordinator? {
     guard communicator.rank == 0 else { return nil }
-    return try Coordinator(directory: RunDirectory(plan), progress: options.progress)
+    return try Coordinator(
+      directory: RunDirectory(plan), progress: options.progress, lineWidth: options.lineWidth)
   }
 
   /// Sends every kind of message of a step once, with values whose sum depends on the order, and
@@ -143,21 +149,5 @@ extension DataSummary {
       trainCount: train.count, testCount: test.count, classes: max(train.classes, test.classes),
       channels: train.channels, height: train.height, width: train.width,
       fingerprint: "\(train.fingerprint); \(test.fingerprint)")
-  }
-}
-
-/// The configuration file as given, for the run directory.
-enum ConfigurationCopy {
-  static func read(_ path: String) throws -> [UInt8] {
-    guard let file = fopen(path, "re") else {
-      throw JobFailure(.missingInput, "\(path): \(String(cString: strerror(errno)))")
-    }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65_536)
-    while case let count = fread(&chunk, 1, chunk.count, file), count > 0 {
-      bytes += chunk[..<count]
-    }
-    return bytes
   }
 }

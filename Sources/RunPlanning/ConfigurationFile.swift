@@ -1,9 +1,20 @@
 import Foundation
 
-/// Reads a configuration file: regular files only, so that a FIFO or a device cannot hang the
-/// program, and no more than a configuration can have.
-enum ConfigurationFile {
-  static func read(_ path: String) throws(ConfigurationError) -> [UInt8] {
+/// A configuration file as it was read, once: what is decoded from it is what is recorded of it.
+package struct ConfigurationFile: Sendable {
+  package let path: String
+  package let bytes: [UInt8]
+
+  /// Throws kind `.missing`, `.permission` or `.inputOutput` when the file cannot be read, and
+  /// `.configuration` when it is too long for one.
+  package init(reading path: String) throws(ConfigurationError) {
+    self.path = path
+    bytes = try Self.read(path)
+  }
+
+  /// Regular files only, so that a FIFO or a device cannot hang the program, and no more than a
+  /// configuration can have.
+  private static func read(_ path: String) throws(ConfigurationError) -> [UInt8] {
     func failure(_ code: Int32) -> ConfigurationError {
       let kind: ConfigurationError.Kind =
         switch code {

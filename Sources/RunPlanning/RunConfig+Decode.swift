@@ -7,7 +7,14 @@ extension RunConfig {
   package static func load(
     path: String, overrides: [String] = []
   ) throws(ConfigurationError) -> RunConfig {
-    try decode(bytes: ConfigurationFile.read(path), file: path, overrides: overrides)
+    try load(ConfigurationFile(reading: path), overrides: overrides)
+  }
+
+  /// The same for a file that has been read.
+  package static func load(
+    _ file: ConfigurationFile, overrides: [String] = []
+  ) throws(ConfigurationError) -> RunConfig {
+    try decode(bytes: file.bytes, file: file.path, overrides: overrides)
   }
 
   /// The same for a configuration in memory; `file` names it in messages and gives the default of

@@ -8,7 +8,9 @@ enum TrainCommand {
     let options = TrainingJob.Options(
       configuration: invocation.positionals[0], overrides: invocation.texts("--set"),
       output: invocation.text("--output"), resume: resume(invocation.text("--resume")),
-      threads: invocation.integer("--threads") ?? 1, progress: progress(invocation))
+      threads: invocation.integer("--threads") ?? 1, progress: progress(invocation),
+      lineWidth: ProgressMode.lineWidth(
+        environment: environment(["COLUMNS"]), terminalWidth: ProgressMode.terminalWidth))
     return Backend.run { backend in
       try TrainingJob(
         options, communicator: backend.communicator, mpiVersion: backend.mpiVersion
@@ -27,11 +29,15 @@ enum TrainCommand {
   private static func progress(_ invocation: Invocation) -> ProgressMode {
     if invocation.flag("--quiet") { return ProgressMode.none }
     let asked = invocation.text("--progress").flatMap(ProgressMode.init) ?? .auto
-    var environment: [String: String] = [:]
-    for name in ["REPVGG_PROGRESS", "OMPI_COMM_WORLD_SIZE", "TERM"] {
-      environment[name] = Machine.environment(name)
-    }
     return asked.resolved(
-      environment: environment, stdoutIsTerminal: ProgressMode.stdoutIsTerminal)
+      environment: environment(["REPVGG_PROGRESS", "OMPI_COMM_WORLD_SIZE", "TERM"]),
+      stdoutIsTerminal: ProgressMode.stdoutIsTerminal)
+  }
+
+  /// Those of the named variables that are set.
+  private static func environment(_ names: [String]) -> [String: String] {
+    var environment: [String: String] = [:]
+    for name in names { environment[name] = Machine.environment(name) }
+    return environment
   }
 }
