@@ -29,7 +29,7 @@ package final class Coordinator {
     metrics = try MetricsLog(path: plan.paths.metrics)
     progress = Progress(
       mode: mode, epochs: plan.config.training.epochs, totalSteps: plan.totalSteps,
-      width: lineWidth, output: output)
+      width: lineWidth, output: output, clock: monotonicSeconds)
   }
 
   /// A line for people: on the screen and in `log.txt`.

@@ -36,7 +36,7 @@ package final class GoldenReplay {
     self.communicator = communicator
     let recipe = golden.recipe
     self.shards = max(shards, communicator.size)
-    ownedShards = RunPlan.cut(self.shards, into: communicator.size)[communicator.rank]
+    ownedShards = EvenCut(self.shards, into: communicator.size)[communicator.rank]
     let evaluated = golden.tensors["eval.logits"]?.shape[0] ?? 0
     var shape = NetworkShape(
       blocks: golden.blocks, classes: recipe.classes, shards: ownedShards.count,
@@ -71,7 +71,7 @@ package final class GoldenReplay {
     for index in 0..<golden.recipe.steps {
       let images = BatchImages(
         golden.floats("step\(index).input"), blocks: golden.blocks,
-        cut: RunPlan.cut(golden.recipe.batch, into: shards), owned: ownedShards)
+        cut: EvenCut(golden.recipe.batch, into: shards).ranges, owned: ownedShards)
       let outcome = try run(images, step: index)
       let loss = outcome.totals.loss / outcome.totals.samples
       let expected = Double(expectedLosses[index])
@@ -112,7 +112,7 @@ package final class GoldenReplay {
     let expected = golden.floats("eval.logits")
     let count = expected.count / golden.recipe.classes
     let images = BatchImages(
-      golden.floats("eval.input"), blocks: golden.blocks, cut: RunPlan.cut(count, into: shards),
+      golden.floats("eval.input"), blocks: golden.blocks, cut: EvenCut(count, into: shards).ranges,
       owned: ownedShards)
     network.evaluate(images.shards)
     var worst = Worst()

@@ -70,8 +70,8 @@ package struct StepBenchmark {
   }
 
   private func counts(globalBatch: Int, shards: Int) -> [Int] {
-    let sizes = RunPlan.cut(globalBatch, into: shards).map(\.count)
-    return Array(sizes[RunPlan.cut(shards, into: communicator.size)[communicator.rank]])
+    let sizes = EvenCut(globalBatch, into: shards).ranges.map(\.count)
+    return Array(sizes[EvenCut(shards, into: communicator.size)[communicator.rank]])
   }
 
   private func makeStep(globalBatch: Int, shards: Int) throws -> Step {
@@ -83,7 +83,7 @@ package struct StepBenchmark {
     }
     let blocks = settings.architecture.blocks(
       inputChannels: 3, height: settings.resolution, width: settings.resolution)
-    let owned = RunPlan.cut(shards, into: communicator.size)[communicator.rank]
+    let owned = EvenCut(shards, into: communicator.size)[communicator.rank]
     let shardSize = (globalBatch + shards - 1) / shards
     try MemoryLimit.require(
       .steps, of: CostModel(blocks: blocks, classes: settings.classes),

@@ -59,7 +59,7 @@ package final class Progress {
   package init(
     mode: ProgressMode, epochs: Int, totalSteps: Int, width: Int = 80, plainInterval: Double = 10,
     output: TextOutput = .standardOutput(),
-    clock: @escaping () -> Double = Progress.monotonicSeconds
+    clock: @escaping () -> Double
   ) {
     (self.mode, self.epochs, self.totalSteps) = (mode, epochs, totalSteps)
     (self.width, self.plainInterval) = (width, plainInterval)
@@ -95,13 +95,6 @@ package final class Progress {
   package func finish() {
     if drawn > 0 { output.write("\n") }
     drawn = 0
-  }
-
-  /// Seconds since some moment in the past, from a clock that is never set.
-  package static func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
   }
 
   /// Overwrites the live line. Spaces instead of an escape sequence: any terminal knows them.

@@ -33,7 +33,7 @@ extension RunPlan {
     let layout = ArenaLayout(trainingTable)
     let buckets = layout.buckets(bytes: config.communication.bucketBytes)
     try checkBuckets(buckets)
-    let ranksShards = cut(training.shards, into: worldSize)
+    let ranksShards = EvenCut(training.shards, into: worldSize).ranges
     let shardSize = (training.globalBatch + training.shards - 1) / training.shards
     let memory = cost.memory(
       layout: layout,
@@ -59,17 +59,6 @@ extension RunPlan {
       winogradMultiplications: cost.winogradMultiplications, memory: memory,
       paths: Paths(runDirectory: config.output, name: config.name),
       notes: notes(config: config, data: data, machine: machine))
-  }
-
-  /// `count` things in `parts` contiguous runs; the first ones get the remainder.
-  package static func cut(_ count: Int, into parts: Int) -> [Range<Int>] {
-    let (base, remainder) = (count / parts, count % parts)
-    var start = 0
-    return (0..<parts).map { part in
-      let run = start..<start + base + (part < remainder ? 1 : 0)
-      start = run.upperBound
-      return run
-    }
   }
 
   /// IDX files are held in memory as bytes by every rank.

@@ -1,5 +1,6 @@
 import Glibc
 import ImageData
+import RunPlanning
 import Synchronization
 import Testing
 
