@@ -80,7 +80,7 @@ def clean_environment():
 def execute(command, environment, timeout):
     """Runs the command in a session of its own and leaves nothing of it behind."""
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         output, errors = process.communicate(timeout=timeout)
