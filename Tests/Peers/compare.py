@@ -158,7 +158,8 @@ def main():
     options = parse_options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = chosen_rows(options.rows)
-    runner = runs.Runner(os.path.abspath(options.program), chosen_cores(options.cores), options.timeout)
+    runner = runs.Runner(
+        os.path.abspath(options.program), chosen_cores(options.cores), options.timeout)
     facts = report.machine(runner)
     began = time.monotonic()
 
