@@ -209,12 +209,16 @@ struct WinogradPass<F: WinogradLines> {
     let outputs = place.outputs + frequency * rows * outputChannels + group * groupOutputs
     let positions = ColumnProduct(count: rows, stride: outputChannels)
     for panel in 0..<Panels.count(columns: groupInputs) {
+      // Column 0 of the panel's own matrix, as `multiply` counts columns over all panels.
+      let first = panel * Panels.width
+      let products =
+        place.weightGradients + frequency * weights.gradientMatrix
+        + group * groupOutputs * stored + first * groupOutputs - first
       positions.multiply(
         a: outputs, m: groupOutputs,
         panels: place.inputs + (frequency * groups + group) * rows * stored, depth: rows, start: 0,
-        columns: stored, panel: panel,
-        c: place.weightGradients + frequency * weights.gradientMatrix
-          + group * groupOutputs * stored, stride: stored, accumulate: !isFirst)
+        columns: stored, panel: panel, c: products,
+        stride: Panels.storedWidth(panel: panel, columns: groupInputs), accumulate: !isFirst)
     }
     guard pass.inputGradient != nil else { return }
     multiplyRows(

@@ -3,7 +3,7 @@
 /// Weights are [group][tap][inputs][outputs] (of one group). The products' right-hand sides are
 /// [(m + 2)²][group][panels]: panels over outputs with `inputs` rows for the forward pass, panels over
 /// inputs with `outputs` rows for the data gradient. Products of the weight gradient are
-/// [(m + 2)²][group][outputs][inputs, padded to whole panels].
+/// [(m + 2)²][group][panels], too: panels over inputs with `outputs` rows.
 struct WinogradWeights<F: WinogradLines> {
   var groups: Int
   /// Of one group.
@@ -124,22 +124,22 @@ struct WinogradWeights<F: WinogradLines> {
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
-    let stored = Panels.storedColumns(inputs)
+    let stored = Panels.storedWidth(panel: panel, columns: inputs)
     let first = panel * Panels.width
-    let end = min(first + Panels.width, inputs)
-    let source = products + group * outputs * stored
+    let source =
+      products + group * outputs * Panels.storedColumns(inputs) + first * outputs
     let target = gradient + group * groupWeights
-    var channel = first
-    while channel < end {
-      let valid = min(8, end - channel)
-      for output in 0..<outputs {
-        gradientLanes(source + output * stored + channel, into: scratch)
+    for output in 0..<outputs {
+      var lane = 0
+      while first + lane < min(first + stored, inputs) {
+        gradientLanes(source + output * stored + lane, into: scratch)
+        let valid = min(8, inputs - first - lane)
         for tap in 0..<9 {
-          let place = target + (tap * inputs + channel) * outputs + output
-          for lane in 0..<valid { place[lane * outputs] = scratch[tap * 8 + lane] }
+          let place = target + (tap * inputs + first + lane) * outputs + output
+          for next in 0..<valid { place[next * outputs] = scratch[tap * 8 + next] }
         }
+        lane += 8
       }
-      channel += 8
     }
   }
 
