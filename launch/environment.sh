@@ -62,8 +62,6 @@ require_program() {
 set_mpi_environment() {
   local ranks=$1 threads=$2
   mpi_environment=(
-    # Ranks that read each other's memory need a right that containers often withhold.
-    OMPI_MCA_btl_vader_single_copy_mechanism=none
     # The program has threads of its own, each of which calls OpenBLAS.
     OPENBLAS_NUM_THREADS=1
   )

@@ -3,6 +3,18 @@
 #pragma once
 #include <mpi.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+// Reads memory of this very process by the system call with which ranks read each other's; bytes
+// read, or -1.
+static inline long cmpi_read_own_memory(void *source, void *target, unsigned long length) {
+  struct iovec local = {target, length};
+  struct iovec remote = {source, length};
+  return syscall(SYS_process_vm_readv, getpid(), &local, 1UL, &remote, 1UL, 0UL);
+}
 
 typedef struct { MPI_Comm handle; } cmpi_communicator;
 typedef struct { MPI_Request handle; } cmpi_request;

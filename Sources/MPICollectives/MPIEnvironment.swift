@@ -12,6 +12,7 @@ package final class MPIEnvironment {
   package let libraryVersion: String
 
   package init() throws(MPIError) {
+    SingleCopy.choose()
     var provided: Int32 = 0
     try check("MPI_Init_thread", cmpi_init_thread(cmpi_thread_funneled, &provided))
     guard provided >= cmpi_thread_funneled else {

@@ -112,9 +112,10 @@ package struct Doctor {
     let setting = Machine.environment("OMPI_MCA_btl_vader_single_copy_mechanism")
     let isContainer = access("/.dockerenv", F_OK) == 0 || access("/run/.containerenv", F_OK) == 0
     return Finding(
-      name: "single copy", value: setting ?? "Open MPI's default",
-      mend: isContainer && setting != "none"
-        ? "in a container set OMPI_MCA_btl_vader_single_copy_mechanism=none" : nil)
+      name: "single copy", value: setting ?? "as this system permits",
+      mend: isContainer && setting != nil && setting != "none"
+        ? "unset OMPI_MCA_btl_vader_single_copy_mechanism: the program then chooses what a container "
+          + "permits" : nil)
   }
 
   private var sharedMemory: Finding {
