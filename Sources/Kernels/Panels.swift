@@ -77,20 +77,54 @@ enum Panels {
     let stored = storedWidth(panel: panel, columns: columns)
     let first = panel * width
     let to = panels + first * depth
-    // Blocks of 16 rows: the lines written stay in the first cache over all columns.
-    var row = 0
-    while row < depth {
-      let end = min(row + 16, depth)
-      for column in 0..<stored {
-        if first + column < columns {
-          let from = source + (first + column) * stride
-          for place in row..<end { to[place * stored + column] = from[place] }
-        } else {
-          for place in row..<end { to[place * stored + column] = 0 }
+    var column = 0
+    while column < stored {
+      let valid = min(8, max(0, columns - first - column))
+      var row = 0
+      if valid == 8 {
+        while row + 8 <= depth {
+          transposeBlock(
+            source + (first + column) * stride + row, stride: stride,
+            into: to + row * stored + column, stride: stored)
+          row += 8
         }
       }
-      row = end
+      while row < depth {
+        for next in 0..<8 {
+          to[row * stored + column + next] =
+            next < valid ? source[(first + column + next) * stride + row] : 0
+        }
+        row += 1
+      }
+      column += 8
     }
+  }
+
+  /// Eight rows of eight columns to eight columns of eight rows.
+  @inline(__always)
+  private static func transposeBlock(
+    _ source: UnsafePointer<Float>, stride from: Int, into target: UnsafeMutablePointer<Float>,
+    stride to: Int
+  ) {
+    typealias L = SIMD8<Float>
+    let (a, b, c, d) = (
+      L.load(source), L.load(source + from), L.load(source + 2 * from), L.load(source + 3 * from)
+    )
+    let (e, f, g, h) = (
+      L.load(source + 4 * from), L.load(source + 5 * from), L.load(source + 6 * from),
+      L.load(source + 7 * from)
+    )
+    @inline(__always) func store(_ k: Int) {
+      L(a[k], b[k], c[k], d[k], e[k], f[k], g[k], h[k]).store(target + k * to)
+    }
+    store(0)
+    store(1)
+    store(2)
+    store(3)
+    store(4)
+    store(5)
+    store(6)
+    store(7)
   }
 }
 
