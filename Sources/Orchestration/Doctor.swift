@@ -29,8 +29,7 @@ package struct Doctor {
   private var processor: Finding {
     let flags = Machine.processorFlags
     let vectors = ["avx512f", "avx2", "fma"].filter(flags.contains)
-    let built = KernelBuild.instructionSets
-    let missing = built.filter { !flags.contains($0) && !flags.isEmpty }
+    let missing = Machine.missingFeatures(KernelBuild.features, flags: flags)
     return Finding(
       name: "CPU",
       value: "\(Machine.processor), \(Machine.onlineCores) cores, "

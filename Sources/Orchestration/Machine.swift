@@ -12,7 +12,8 @@ package enum Machine {
       cpu: processor, physicalMemoryBytes: physicalMemory, cores: cores,
       blasKernel: BLAS.kernelName, blasEnvironment: blasEnvironment, mpiVersion: mpiVersion,
       programVersion: programVersion,
-      localRanks: environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1)
+      localRanks: environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1,
+      instructionSets: KernelBuild.instructionSets, panelWidth: KernelBuild.panelWidth)
   }
 
   package static var hostName: String {
@@ -52,14 +53,18 @@ package enum Machine {
     return found
   }
 
+  /// What the system says of the processor. REPVGG_CPUINFO names another file, with which tests stand
+  /// on another machine.
+  private static var processorFile: String { environment("REPVGG_CPUINFO") ?? "/proc/cpuinfo" }
+
   /// Model name of the processor.
   package static var processor: String {
-    field("model name", of: "/proc/cpuinfo") ?? "unknown processor"
+    field("model name", of: processorFile) ?? "unknown processor"
   }
 
   /// Instruction-set flags of the processor.
   package static var processorFlags: Set<String> {
-    Set((field("flags", of: "/proc/cpuinfo") ?? "").split(separator: " ").map(String.init))
+    Set((field("flags", of: processorFile) ?? "").split(separator: " ").map(String.init))
   }
 
   package static func environment(_ name: String) -> String? {

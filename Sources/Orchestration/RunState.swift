@@ -32,6 +32,8 @@ package struct RunState: Sendable, Codable, Equatable {
   package var programVersion: String
   package var worldSize: Int
   package var threads: Int
+  /// Absent in checkpoints of before it was recorded.
+  package var kernels: KernelChoices?
 
   package init(plan: RunPlan, step: Int, best: Best?, origin: String?) {
     self.step = step
@@ -45,6 +47,24 @@ package struct RunState: Sendable, Codable, Equatable {
     programVersion = plan.machine.programVersion
     worldSize = plan.worldSize
     threads = plan.threads
+    kernels = plan.kernels
+  }
+}
+
+extension RunState {
+  /// What differs between the run so far and the plan that goes on with it, and may: one line each.
+  package func differences(from plan: RunPlan) -> [String] {
+    let new = plan.kernels.parts
+    // A checkpoint of before kernels were recorded may be of any.
+    let old = kernels?.parts.map(\.value) ?? new.map { _ in "not recorded" }
+    let known = [
+      ("BLAS kernel", blasKernel, plan.machine.blasKernel), ("CPU", cpu, plan.machine.cpu),
+      ("MPI", mpiVersion, plan.machine.mpiVersion),
+      ("program", programVersion, plan.machine.programVersion),
+    ]
+    return (known + zip(old, new).map { ($1.name, $0, $1.value) }).filter { $0.1 != $0.2 }.map {
+      "\($0.0) was \($0.1) and is now \($0.2): the bits from here on may be others"
+    }
   }
 }
 
@@ -123,12 +143,6 @@ package struct RunSnapshot {
           + "\(plan.data.fingerprint)); bring them back, or start anew with another output directory"
       )
     }
-    return [
-      ("BLAS kernel", state.blasKernel, plan.machine.blasKernel),
-      ("CPU", state.cpu, plan.machine.cpu), ("MPI", state.mpiVersion, plan.machine.mpiVersion),
-      ("program", state.programVersion, plan.machine.programVersion),
-    ].filter { $0.1 != $0.2 }.map {
-      "\($0.0) was \($0.1) and is now \($0.2): the bits from here on may be others"
-    }
+    return state.differences(from: plan)
   }
 }

@@ -87,15 +87,19 @@ extension CostModel {
     package var prefetch: Int
     /// Bytes of the data set in memory.
     package var datasetBytes: Int
+    /// As in `MachineSummary`.
+    package var panelWidth: Int
 
     package init(
-      shards: Int, shardSize: Int, threads: Int, prefetch: Int, datasetBytes: Int
+      shards: Int, shardSize: Int, threads: Int, prefetch: Int, datasetBytes: Int,
+      panelWidth: Int = 16
     ) {
       self.shards = shards
       self.shardSize = shardSize
       self.threads = threads
       self.prefetch = prefetch
       self.datasetBytes = datasetBytes
+      self.panelWidth = panelWidth
     }
 
     var images: Int { shards * shardSize }
@@ -117,7 +121,9 @@ extension CostModel {
     memory.shardScratch =
       Self.counterSlots(shards: load.shards) * largestGradient(layout) * Self.floatBytes
     let plan = ActivationPlan(blocks: blocks, images: load.images)
-    let kernels = blocks.map { KernelPlan($0, images: load.shardSize) }
+    let kernels = blocks.map {
+      KernelPlan($0, images: load.shardSize, panelWidth: load.panelWidth)
+    }
     // The head's features and logits with their gradients.
     let head = 2 * (featureWidth + classes)
     memory.activations = (plan.kept + load.images * head) * Self.floatBytes

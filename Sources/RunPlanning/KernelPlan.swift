@@ -17,10 +17,13 @@ package struct KernelPlan: Sendable, Equatable {
   private let block: BlockShape
   /// Largest number of images of one shard.
   private let images: Int
+  /// Columns of a panel of the products, which the build's CPU decides.
+  private let panelWidth: Int
 
-  package init(_ block: BlockShape, images: Int) {
+  package init(_ block: BlockShape, images: Int, panelWidth: Int = 16) {
     self.block = block
     self.images = images
+    self.panelWidth = panelWidth
   }
 
   private var inputs: Int { block.inputChannels / block.groups }
@@ -71,8 +74,11 @@ package struct KernelPlan: Sendable, Equatable {
 
   private func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
 
-  /// Columns with which panels of 16 (or of 8 at the end) hold `count`.
-  private func stored(_ count: Int) -> Int { (count + 7) / 8 * 8 }
+  /// Columns with which panels (the last one perhaps of half the width) hold `count`.
+  private func stored(_ count: Int) -> Int {
+    let half = panelWidth / 2
+    return (count + half - 1) / half * half
+  }
 
   /// The part that all threads share.
   package var sharedCount: Int {
@@ -108,7 +114,7 @@ package struct KernelPlan: Sendable, Equatable {
     }
     if isWinograd {
       let size = path == .winograd5 ? 7 : 6
-      return aligned(max(plain, 9 * outputs * 16 + 3 * size * 8 + 72))
+      return aligned(max(plain, 9 * outputs * panelWidth + 3 * size * 8 + 72))
     }
     return plain
   }
@@ -127,7 +133,8 @@ package struct KernelPlan: Sendable, Equatable {
 
   /// Float64 sums of all slices and of the shard, over the block's output and over its input.
   package var sumCount: Int {
-    let outputSlices = (images + max(1, 64 / block.outputPixels) - 1) / max(1, 64 / block.outputPixels)
+    let outputSlices =
+      (images + max(1, 64 / block.outputPixels) - 1) / max(1, 64 / block.outputPixels)
     let patch = 9 * block.inputChannels
     let length =
       block.recomputesBranches

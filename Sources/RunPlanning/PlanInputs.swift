@@ -66,11 +66,14 @@ package struct MachineSummary: Sendable, Equatable {
   package var programVersion: String
   /// Ranks of this run that share the machine's memory.
   package var localRanks: Int
+  /// What the kernels were built for: instruction sets, and columns of a panel of their products.
+  package var instructionSets: [String]
+  package var panelWidth: Int
 
   package init(
     cpu: String, physicalMemoryBytes: Int, cores: Int, blasKernel: String,
     blasEnvironment: [String: String], mpiVersion: String, programVersion: String,
-    localRanks: Int = 1
+    localRanks: Int = 1, instructionSets: [String] = [], panelWidth: Int = 16
   ) {
     self.cpu = cpu
     self.physicalMemoryBytes = physicalMemoryBytes
@@ -80,5 +83,7 @@ package struct MachineSummary: Sendable, Equatable {
     self.mpiVersion = mpiVersion
     self.programVersion = programVersion
     self.localRanks = localRanks
+    self.instructionSets = instructionSets
+    self.panelWidth = panelWidth
   }
 }

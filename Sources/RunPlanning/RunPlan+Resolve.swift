@@ -39,7 +39,8 @@ extension RunPlan {
       layout: layout,
       load: CostModel.Load(
         shards: ranksShards[0].count, shardSize: shardSize, threads: threads,
-        prefetch: config.data.prefetch, datasetBytes: datasetBytes(config, data)))
+        prefetch: config.data.prefetch, datasetBytes: datasetBytes(config, data),
+        panelWidth: machine.panelWidth))
     try checkMemory(memory, config: config, worldSize: worldSize, machine: machine)
 
     let stepsPerEpoch = (data.trainCount + training.globalBatch - 1) / training.globalBatch

@@ -8,6 +8,9 @@ extension RunPlan {
     var width: Int
     /// `1`, or the groups that occur: `1, 4`.
     var groups: String
+    /// Paths of the 3x3 convolutions, those that occur: `direct, winograd-4x4`; empty for the
+    /// classifier.
+    var path: String
     var trainingParameters: Int
     var deployParameters: Int
     var trainingMACs: Int
@@ -25,6 +28,7 @@ extension RunPlan {
         name: name, blocks: members.count, channels: last.outputChannels,
         height: last.outputHeight, width: last.outputWidth,
         groups: groups.map(String.init).joined(separator: ", "),
+        path: Self.distinct(members.map { kernelPlan($0).path.rawValue }).joined(separator: ", "),
         trainingParameters: Self.parameters(trainingTable, below: name + "."),
         deployParameters: Self.parameters(deployTable, below: name + "."),
         trainingMACs: members.reduce(0) { $0 + CostModel.trainingMACs($1) },
@@ -34,9 +38,15 @@ extension RunPlan {
     return stages + [
       Stage(
         name: "linear", blocks: 1, channels: classes, height: 1, width: 1, groups: "1",
-        trainingParameters: linear, deployParameters: linear, trainingMACs: cost.linearMACs,
+        path: "", trainingParameters: linear, deployParameters: linear,
+        trainingMACs: cost.linearMACs,
         deployMACs: cost.linearMACs)
     ]
+  }
+
+  /// Each text once, in the order in which they first occur.
+  private static func distinct(_ texts: [String]) -> [String] {
+    texts.enumerated().filter { texts.firstIndex(of: $1) == $0 }.map(\.element)
   }
 
   private static func parameters(_ table: ParameterTable, below prefix: String) -> Int {

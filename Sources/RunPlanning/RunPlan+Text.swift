@@ -46,24 +46,24 @@ extension RunPlan {
   private var stageLines: [String] {
     var rows = [
       [
-        "stage", "blocks", "output", "groups", "parameters", "deploy form", "MACs an image",
-        "deploy form",
+        "stage", "blocks", "output", "groups", "3x3 path", "parameters", "deploy form",
+        "MACs an image", "deploy form",
       ]
     ]
     rows += stages.map { stage in
       [
         stage.name, String(stage.blocks),
-        "\(stage.channels) x \(stage.height) x \(stage.width)", stage.groups,
+        "\(stage.channels) x \(stage.height) x \(stage.width)", stage.groups, stage.path,
         Quantity.grouped(stage.trainingParameters), Quantity.grouped(stage.deployParameters),
         Quantity.macs(stage.trainingMACs), Quantity.macs(stage.deployMACs),
       ]
     }
     rows.append([
-      "total", String(blocks.count), "", "",
+      "total", String(blocks.count), "", "", "",
       Quantity.grouped(trainingTable.parameterCount), Quantity.grouped(deployTable.parameterCount),
       Quantity.macs(macsTraining), Quantity.macs(macsDeploy),
     ])
-    return Self.aligned(rows, rightAligned: [1, 2, 3, 4, 5, 6, 7])
+    return Self.aligned(rows, rightAligned: [1, 2, 3, 5, 6, 7, 8])
   }
 
   private var factRows: [[String]] {

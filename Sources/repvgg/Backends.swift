@@ -22,11 +22,12 @@ struct Backend {
       environment: environment)
   }
 
-  /// Runs `body` on this rank and ends communication; the exit code of the process.
+  /// Runs `body` on this rank and ends communication; the exit code of the process. `computes`: whether
+  /// the kernels are used, which then must have been built for this CPU.
   ///
   /// A `JobFailure` is agreed on by all ranks: rank 0 says it, and all end in order with its code.
   /// Any other error is this rank's alone, so the job is aborted: the others may be waiting.
-  static func run(_ body: (Backend) throws -> ExitCode) -> Int32 {
+  static func run(computes: Bool = true, _ body: (Backend) throws -> ExitCode) -> Int32 {
     let backend: Backend
     do {
       backend = try start()
@@ -36,6 +37,9 @@ struct Backend {
     }
     let code: ExitCode
     do {
+      if computes {
+        try Agreement.all(backend.communicator) { try Machine.requireBuiltForProcessor() }
+      }
       code = try body(backend)
     } catch let failure as JobFailure {
       if backend.communicator.rank == 0 { Speaker.complain(failure.description) }

@@ -19,12 +19,12 @@ struct PlanTextTests {
   static let expected = """
     config: custom, 10 classes, images of 28 x 28 x 1
 
-    stage   blocks       output  groups  parameters  deploy form  MACs an image  deploy form
-    stage0       1  8 x 28 x 28       1         112           80         62,720       56,448
-    stage1       2  8 x 14 x 14    1, 2       1,040          880        188,160      169,344
-    stage2       2   16 x 7 x 7       1       4,000        3,488        188,160      169,344
-    linear       1   10 x 1 x 1       1         170          170            160          160
-    total        5                            5,322        4,618        439,200      395,296
+    stage   blocks       output  groups  3x3 path              parameters  deploy form  MACs an image  deploy form
+    stage0       1  8 x 28 x 28       1  recomputed                   112           80         62,720       56,448
+    stage1       2  8 x 14 x 14    1, 2  direct                     1,040          880        188,160      169,344
+    stage2       2   16 x 7 x 7       1  direct, winograd-4x4       4,000        3,488        188,160      169,344
+    linear       1   10 x 1 x 1       1                               170          170            160          160
+    total        5                                                  5,322        4,618        439,200      395,296
 
     batch          34 images = 8 shards of 4 or 5 (34 does not divide by 8: the first 2 have one more); 3 ranks of 3 + 3 + 2 shards, 1 thread each
     data           60,000 training and 10,000 test images
@@ -40,15 +40,15 @@ struct PlanTextTests {
       parameters             21.82 kB
       gradients              43.65 kB
       momentum               21.82 kB
-      shard scratch          18.43 kB
-      activations             1.98 MB
-      activation gradients  752.64 kB
-      scratch               614.50 kB
-      evaluation              1.41 MB
+      shard scratch          20.48 kB
+      activations             1.23 MB
+      activation gradients   47.04 kB
+      scratch               350.59 kB
+      evaluation              1.17 MB
       loader                141.12 kB
       dataset                54.88 MB
-      total                  59.88 MB
-    memory of 3 ranks on one host: 179.65 MB
+      total                  57.92 MB
+    memory of 3 ranks on one host: 173.76 MB
 
     messages per step
       forward statistics    5   2.22 kB  float64  blocking
@@ -136,6 +136,13 @@ struct PlanTextTests {
     let macs = try #require(object["macs"] as? [String: Int])
     #expect(macs["training"] == plan.macsTraining)
     #expect(macs["deploy"] == plan.macsDeploy)
+    let stages = try #require(object["stages"] as? [[String: Any]])
+    #expect(
+      stages.map { $0["path"] as? String } == ["recomputed", "direct", "direct, winograd-4x4", nil])
+    let kernels = try #require(object["kernels"] as? [String: Any])
+    #expect(
+      kernels["paths"] as? [String: Int] == ["recomputed": 1, "direct": 3, "winograd-4x4": 1])
+    #expect(kernels["panel_width"] as? Int == 16)
     let messages = try #require(object["messages"] as? [[String: Any]])
     #expect(messages.count == plan.messages.count)
     let configuration = try #require(object["configuration"] as? [String: Any])

@@ -4,7 +4,7 @@ import Reporting
 /// `repvgg doctor`: the machine, line by line; under mpirun every host of the job.
 enum DoctorCommand {
   static func run(_ invocation: Invocation) -> Int32 {
-    Backend.run { backend in
+    Backend.run(computes: false) { backend in
       let ranks = invocation.integer("--ranks") ?? backend.communicator.size
       let reports = try Doctor(ranks: ranks, mpiVersion: backend.mpiVersion)
         .examine(over: backend.communicator)
