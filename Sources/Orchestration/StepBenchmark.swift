@@ -11,7 +11,9 @@ package struct StepBenchmark {
     package var architecture: Architecture
     /// Images of one rank.
     package var batch = 32
-    package var resolution = 224
+    package var inputChannels = 3
+    package var height = 224
+    package var width = 224
     package var threads = 1
     package var batchNorm = RunConfig.BatchNormMode.sync
     package var steps = 10
@@ -82,16 +84,16 @@ package struct StepBenchmark {
           + "choose a network without it")
     }
     let blocks = settings.architecture.blocks(
-      inputChannels: 3, height: settings.resolution, width: settings.resolution)
+      inputChannels: settings.inputChannels, height: settings.height, width: settings.width)
     let owned = EvenCut(shards, into: communicator.size)[communicator.rank]
     let shardSize = (globalBatch + shards - 1) / shards
     try MemoryLimit.require(
       .steps, of: CostModel(blocks: blocks, classes: settings.classes),
       load: CostModel.Load(
         shards: owned.count, shardSize: shardSize, threads: settings.threads, prefetch: 0,
-        datasetBytes: 0),
+        datasetBytes: 0, panelWidth: KernelBuild.panelWidth),
       subject: "\(settings.architecture.name) on \(settings.batch) images of "
-        + "\(settings.resolution) x \(settings.resolution)")
+        + "\(settings.height) x \(settings.width)")
     let network = TrainingNetwork(
       shape: NetworkShape(
         blocks: blocks, classes: settings.classes, shards: owned.count,

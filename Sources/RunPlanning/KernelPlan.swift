@@ -91,7 +91,8 @@ package struct KernelPlan: Sendable, Equatable {
       let rows = chunk * tiles
       forward = frequencies * rows * (block.inputChannels + block.outputChannels)
       backward =
-        frequencies * (rows * (groups * stored(inputs) + block.outputChannels + block.inputChannels)
+        frequencies
+        * (rows * (groups * stored(inputs) + block.outputChannels + block.inputChannels)
           + groups * outputs * stored(inputs))
     }
     return max(

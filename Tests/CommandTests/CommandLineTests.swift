@@ -82,7 +82,8 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(["collect", "--output", "d"], "RUN is missing; see repvgg collect --help"),
     .init(
       ["bench", "stpe"],
-      "WHAT 'stpe' is none of step, collectives, did you mean step?; see repvgg bench --help"),
+      "WHAT 'stpe' is none of step, collectives, kernels, did you mean step?; see repvgg bench --help"
+    ),
     .init(
       ["bench", "step", "--resolution", "5000"],
       "--resolution '5000' is not a whole number from 1 to 4096; see repvgg bench --help"),
@@ -92,6 +93,12 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(
       ["bench", "--threads=2", "collectives"],
       "--threads has no effect on bench collectives; see repvgg bench --help"),
+    .init(
+      ["bench", "step", "--svg", "roof.svg"],
+      "--svg has no effect on bench step; see repvgg bench --help"),
+    .init(
+      ["bench", "kernels", "--batch-norm", "local"],
+      "--batch-norm has no effect on bench kernels; see repvgg bench --help"),
     .init(
       ["evaluate", "m", "--config", "c", "--images"],
       "--images has no effect without --logits; see repvgg evaluate --help"),
@@ -240,7 +247,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     #expect(try offers("train", "t") == ["two words.yaml"])
     #expect(try offers("train", "--output", "") == ["runs"])
     #expect(try offers("train", "--threads", "").isEmpty)
-    #expect(try offers("bench", "") == ["step", "collectives"])
+    #expect(try offers("bench", "") == ["step", "collectives", "kernels"])
     #expect(try offers("doctor", "").isEmpty)
   }
 

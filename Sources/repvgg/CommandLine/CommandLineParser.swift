@@ -152,8 +152,8 @@ struct CommandLineParser {
       if values[option] != nil, values[other] != nil {
         throw error("\(option) and \(other) exclude each other")
       }
-    case .only(let choice, let options):
-      guard let positional = positionals.first, positional != choice,
+    case .only(let choices, let options):
+      guard let positional = positionals.first, !choices.contains(positional),
         let option = options.first(where: { values[$0] != nil })
       else { return }
       throw error(

@@ -105,29 +105,45 @@ enum CommandLineTable {
     positional: .one("GOLDEN", "A golden state, a safetensors file"), options: [threads, json])
 
   private static let bench = CommandSpecification(
-    name: .bench, summary: "Measure the training step or the collectives",
-    details: ["Under mpirun all ranks take part."],
+    name: .bench, summary: "Measure the training step, the collectives or the kernels",
+    details: [
+      "Under mpirun all ranks take part; the kernels are measured on one rank.",
+      "Images are random.",
+    ],
     positional: .one(
-      "WHAT", "step or collectives", choices: ["step", "collectives"], completion: .nothing),
+      "WHAT", "step, collectives or kernels", choices: ["step", "collectives", "kernels"],
+      completion: .nothing),
     options: [
       OptionSpecification(
-        name: "--model", value: .text(placeholder: "NAME", .nothing),
-        help: "Architecture (default: RepVGG-A0)"),
+        name: "--model", value: .text(placeholder: "NAME|CONFIG", .files),
+        help: "Architecture, or a configuration with its image size (default: RepVGG-A0)"),
+      OptionSpecification(
+        name: "--stem-stride", value: .choice(placeholder: "S", ["1", "2"]),
+        help: "Stride of the first block (default: the model's)"),
       OptionSpecification(
         name: "--batch", value: .integer(placeholder: "N", 1...65536),
         help: "Images of a rank's batch (default: 32)"),
       OptionSpecification(
         name: "--resolution", value: .integer(placeholder: "R", 1...4096),
-        help: "Pixels of an image's side (default: 224)"),
+        help: "Pixels of an image's side (default: 224, or the configuration's)"),
       threads,
       OptionSpecification(
         name: "--batch-norm", value: .choice(placeholder: "MODE", ["sync", "local"]),
         help: "Statistics of the global batch or of each shard (default: sync)"),
       OptionSpecification(
         name: "--steps", value: .integer(placeholder: "N", 1...1_000_000),
-        help: "Steps to measure (default: 10)"),
+        help: "Steps or repetitions to measure (default: 10, of kernels 5)"),
+      OptionSpecification(
+        name: "--svg", value: .text(placeholder: "FILE", .files),
+        help: "Kernels: draw the roofline picture into this file"),
       json,
-    ], rules: [.only("step", ["--model", "--batch", "--resolution", "--threads", "--batch-norm"])])
+    ],
+    rules: [
+      .only(
+        ["step", "kernels"],
+        ["--model", "--stem-stride", "--batch", "--resolution", "--threads"]),
+      .only(["step"], ["--batch-norm"]), .only(["kernels"], ["--svg"]),
+    ])
 
   private static let doctor = CommandSpecification(
     name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, binding, limits",

@@ -65,8 +65,8 @@ enum OptionRule: Sendable {
   case needs(String, String)
   /// One would override the other.
   case excludes(String, String)
-  /// Only one of the positional's choices reads these.
-  case only(String, [String])
+  /// Only some of the positional's choices read these.
+  case only([String], [String])
 }
 
 /// One command: what it takes, and what help says of it.

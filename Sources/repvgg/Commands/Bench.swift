@@ -2,10 +2,13 @@ import Orchestration
 import Reporting
 import RunPlanning
 
-/// `repvgg bench step|collectives`; under mpirun all ranks take part.
+/// `repvgg bench step|collectives|kernels`; under mpirun all ranks take part, except in the last.
 enum BenchCommand {
   static func run(_ invocation: Invocation) -> Int32 {
-    Backend.run { backend in
+    if invocation.positionals[0] == "kernels" {
+      return alone { try BenchKernelsCommand.run(invocation) }
+    }
+    return Backend.run { backend in
       if invocation.positionals[0] == "collectives" {
         try collectives(invocation, backend)
       } else {
@@ -16,11 +19,12 @@ enum BenchCommand {
   }
 
   private static func step(_ invocation: Invocation, _ backend: Backend) throws {
-    let name = invocation.text("--model") ?? "RepVGG-A0"
-    var settings = StepBenchmark.Settings(
-      architecture: try Agreement.all(backend.communicator) { try architecture(name) })
+    let model = try Agreement.all(backend.communicator) { try BenchModel(invocation) }
+    var settings = StepBenchmark.Settings(architecture: model.architecture)
+    settings.inputChannels = model.channels
+    (settings.height, settings.width) = (model.height, model.width)
+    settings.classes = model.classes
     if let batch = invocation.integer("--batch") { settings.batch = batch }
-    if let resolution = invocation.integer("--resolution") { settings.resolution = resolution }
     if let threads = invocation.integer("--threads") { settings.threads = threads }
     if let steps = invocation.integer("--steps") { settings.steps = steps }
     if let mode = invocation.text("--batch-norm").flatMap(RunConfig.BatchNormMode.init) {
@@ -35,17 +39,6 @@ enum BenchCommand {
     }
   }
 
-  /// A network of the zoo, read as a configuration would.
-  private static func architecture(_ name: String) throws -> Architecture {
-    do {
-      return try RunConfig.decode(
-        text: "{}", file: "--model", overrides: ["model.architecture=\(name)"]
-      ).model.architecture
-    } catch {
-      throw ConfigurationError(error.kind, place: "--model \(name)", error.problem)
-    }
-  }
-
   private static func json(
     _ report: StepBenchmark.Report, _ settings: StepBenchmark.Settings, ranks: Int
   ) -> JSONValue {
@@ -53,7 +46,12 @@ enum BenchCommand {
       ("benchmark", "step"), ("model", .string(settings.architecture.name)),
       ("ranks", .int(ranks)), ("threads", .int(settings.threads)),
       ("batch", .int(settings.batch)), ("global_batch", .int(report.globalBatch)),
-      ("shards", .int(report.shards)), ("resolution", .int(settings.resolution)),
+      ("shards", .int(report.shards)), ("resolution", .int(settings.height)),
+      (
+        "image",
+        .array([.int(settings.height), .int(settings.width), .int(settings.inputChannels)])
+      ),
+      ("stem_stride", .int(settings.architecture.stemStride)), ("classes", .int(settings.classes)),
       ("batch_norm", .string(settings.batchNorm.rawValue)), ("steps", .int(settings.steps)),
       ("images_per_second", .double(report.imagesPerSecond)),
       ("seconds_per_step", .double(report.secondsPerStep)),
@@ -79,7 +77,7 @@ enum BenchCommand {
     _ report: StepBenchmark.Report, _ settings: StepBenchmark.Settings, ranks: Int
   ) -> String {
     var summary = Summary(
-      title: "\(settings.architecture.name), \(settings.resolution)x\(settings.resolution), batch "
+      title: "\(settings.architecture.name), \(settings.height)x\(settings.width), batch "
         + "\(settings.batch) x \(ranks) ranks x \(settings.threads) threads, "
         + "\(settings.batchNorm.rawValue) BatchNorm")
     summary.append("images/s", Quantity.fixed(report.imagesPerSecond, decimals: 1))
