@@ -114,7 +114,7 @@ extension LayerMeasurement {
       let (forward, backward) =
         kernel == 3 ? (packed[0], packed[1]) : (packed[2], packed[3])
       let packing = fastest {
-        convolution.packForward(weights.base, into: forward.base, pool: pool)
+        convolution.packForward(weights.base, into: forward.base, space: space, pool: pool)
         guard block.layer > 0 else { return }
         convolution.packBackward(weights.base, into: backward.base, space: space, pool: pool)
       }

@@ -137,7 +137,7 @@ package struct RooflinePicture {
     return lines + [
       "<text x=\"\(middle)\" y=\"\(Self.bottom + 38)\" text-anchor=\"middle\">"
         + "operations per byte</text>",
-      "<text x=\"\(Self.left)\" y=\"\(Self.top - 14)\" text-anchor=\"end\">GFLOP/s</text>",
+      "<text x=\"\(Self.left - 8)\" y=\"\(Self.top - 14)\" text-anchor=\"end\">GFLOP/s</text>",
     ]
   }
 
@@ -154,9 +154,11 @@ package struct RooflinePicture {
         + "direct convolution: multiply-add peak, \(Self.tick(peak)) GFLOP/s</text>",
     ]
     if sloped {
+      let (rise, run) = (y(memory * start) - y(peak), x(ridge) - x(start))
+      let place = "\(Self.number(x(start) + 12)) \(Self.number(y(memory * start) - 7))"
       lines.append(
-        "<text x=\"\(Self.number(x(start) + 10))\" y=\"\(Self.number(y(memory * start) + 14))\">"
-          + "memory, reading \(Self.tick(memory)) GB/s</text>")
+        "<text transform=\"translate(\(place)) rotate(\(Self.number(-atan2(rise, run) * 180 / .pi)))"
+          + " translate(0 -7)\">memory, \(Self.tick(memory)) GB/s</text>")
     }
     return lines
   }
@@ -225,7 +227,7 @@ package struct RooflinePicture {
   private static let kinds = [
     ("winograd4", "3x3, Winograd F(4x4)"), ("winograd5", "3x3, Winograd F(5x5)"),
     ("direct", "3x3, direct"), ("pointwise", "1x1, direct"),
-    ("stem", "stem, computed again"),
+    ("stem", "stem, recomputed"),
   ]
 
   private static func kind(of layer: KernelBenchmark.Layer) -> (style: String, name: String) {

@@ -17,7 +17,7 @@ import Testing
 
   @Test func anotherBuildIsSaid() throws {
     let old = try plan(panelWidth: 16, sets: ["avx2", "fma"])
-    let state = RunState(plan: old, step: 3, best: nil)
+    let state = RunState(plan: old, step: 3, best: nil, origin: nil)
     #expect(
       state.kernels?.paths == ["winograd-4x4": 4, "winograd-5x5": 13, "direct": 4, "recomputed": 1])
     #expect(state.differences(from: old) == [])
@@ -32,12 +32,12 @@ import Testing
 
   @Test func anotherChoiceOfKernelsIsSaid() throws {
     let plan = try plan(panelWidth: 16, sets: ["avx2", "fma"])
-    var state = RunState(plan: plan, step: 3, best: nil)
+    var state = RunState(plan: plan, step: 3, best: nil, origin: nil)
     state.kernels?.paths = ["direct": 22]
     #expect(
       state.differences(from: plan) == [
-        "choice of kernels was 22 direct and is now 4 direct, 1 recomputed, 4 winograd-4x4, 13 winograd-5x5: the "
-          + "bits from here on may be others"
+        "choice of kernels was 22 direct and is now 4 direct, 1 recomputed, 4 winograd-4x4, "
+          + "13 winograd-5x5: the bits from here on may be others"
       ])
     state.kernels = nil
     #expect(state.differences(from: plan).count == 3)
