@@ -69,7 +69,7 @@ struct ColumnProduct {
   @inline(__always)
   private func multiply<Source: ColumnSource>(_: Source.Type, _ job: Job, isHalf: Bool) {
     switch (Panels.areWide, isHalf) {
-    case (true, false): multiplyPanel(SIMD32<Float>.self, Source.self, job)
+    case (true, false): multiplyPanel(TwiceSIMD16.self, Source.self, job)
     case (true, true), (false, false): multiplyPanel(SIMD16<Float>.self, Source.self, job)
     case (false, true): multiplyPanel(SIMD8<Float>.self, Source.self, job)
     }

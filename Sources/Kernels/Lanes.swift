@@ -83,10 +83,57 @@ extension SIMD16<Float>: Lanes {
   }
 }
 
-extension SIMD32<Float>: Lanes {
-  @inline(__always) func rectified() -> Self { replacing(with: 0, where: self .< 0) }
+/// Two registers of 16 lanes. `SIMD32` would say it, but its operations do not become instructions.
+struct TwiceSIMD16: Lanes {
+  private var low: SIMD16<Float>
+  private var high: SIMD16<Float>
+
+  @inline(__always)
+  private init(_ low: SIMD16<Float>, _ high: SIMD16<Float>) {
+    self.low = low
+    self.high = high
+  }
+
+  @inline(__always) static var width: Int { 32 }
+  @inline(__always) static var zero: Self { Self(.zero, .zero) }
+  @inline(__always) static func repeating(_ value: Float) -> Self {
+    Self(SIMD16(repeating: value), SIMD16(repeating: value))
+  }
+  @inline(__always) static func load(_ pointer: UnsafePointer<Float>) -> Self {
+    Self(.load(pointer), .load(pointer + 16))
+  }
+  @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>) {
+    low.store(pointer)
+    high.store(pointer + 16)
+  }
+  @inline(__always) static func load(_ pointer: UnsafePointer<Float>, count: Int) -> Self {
+    count <= 16
+      ? Self(.load(pointer, count: count), .zero)
+      : Self(.load(pointer), .load(pointer + 16, count: count - 16))
+  }
+  @inline(__always) func store(_ pointer: UnsafeMutablePointer<Float>, count: Int) {
+    low.store(pointer, count: min(16, count))
+    if count > 16 { high.store(pointer + 16, count: count - 16) }
+  }
+  @inline(__always) func adding(_ a: Self, times b: Self) -> Self {
+    Self(low.adding(a.low, times: b.low), high.adding(a.high, times: b.high))
+  }
+  @inline(__always) static func * (a: Self, b: Self) -> Self {
+    Self(a.low * b.low, a.high * b.high)
+  }
+  @inline(__always) static func + (a: Self, b: Self) -> Self {
+    Self(a.low + b.low, a.high + b.high)
+  }
+  @inline(__always) static func - (a: Self, b: Self) -> Self {
+    Self(a.low - b.low, a.high - b.high)
+  }
+  @inline(__always) func rectified() -> Self { Self(low.rectified(), high.rectified()) }
   @inline(__always) func gated(by gate: Self) -> Self {
-    Self.zero.replacing(with: self, where: gate .> 0)
+    Self(low.gated(by: gate.low), high.gated(by: gate.high))
+  }
+  @inline(__always) func accumulate(into sums: UnsafeMutablePointer<Double>) {
+    low.accumulate(into: sums)
+    high.accumulate(into: sums + 16)
   }
 }
 

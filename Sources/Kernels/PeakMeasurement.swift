@@ -9,7 +9,7 @@ package enum PeakMeasurement {
   @inline(never)
   package static func multiplyAdd(rounds: Int) -> (operations: Double, result: Float) {
     Panels.areWide
-      ? multiplyAdd(SIMD32<Float>.self, rounds) : multiplyAdd(SIMD16<Float>.self, rounds)
+      ? multiplyAdd(TwiceSIMD16.self, rounds) : multiplyAdd(SIMD16<Float>.self, rounds)
   }
 
   /// Six sums of two registers each.

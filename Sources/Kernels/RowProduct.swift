@@ -67,7 +67,7 @@ struct RowProduct {
       let job = Job(
         depth: depth, b: start, first: first, columns: columns - first, accumulate: accumulate)
       switch (Panels.areWide, half) {
-      case (true, false): multiplyPanel(SIMD32<Float>.self, job)
+      case (true, false): multiplyPanel(TwiceSIMD16.self, job)
       case (true, true), (false, false): multiplyPanel(SIMD16<Float>.self, job)
       case (false, true): multiplyPanel(SIMD8<Float>.self, job)
       }
