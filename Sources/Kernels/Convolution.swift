@@ -186,23 +186,30 @@ extension Convolution {
     }
   }
 
-  /// Copies of the weights that a packed one has: products of a tile, or the taps themselves.
-  private var packedTaps: Int {
-    switch path {
-    case .winograd4: return WinogradTiles<WinogradF4>.frequencies
-    case .winograd5: return WinogradTiles<WinogradF5>.frequencies
-    case .direct: return taps
-    }
-  }
-
   /// Elements of the weights as the forward pass reads them.
   package var forwardWeightCount: Int {
-    packedTaps * groupInputs * groups * Panels.storedColumns(groupOutputs)
+    switch path {
+    case .winograd4:
+      return WinogradTiles<WinogradF4>.frequencies
+        * WinogradPass<WinogradF4>(self).weights.forwardMatrix
+    case .winograd5:
+      return WinogradTiles<WinogradF5>.frequencies
+        * WinogradPass<WinogradF5>(self).weights.forwardMatrix
+    case .direct: return taps * groupInputs * groups * Panels.storedColumns(groupOutputs)
+    }
   }
 
   /// Elements of the weights as the data gradient reads them.
   package var backwardWeightCount: Int {
-    packedTaps * groupOutputs * groups * Panels.storedColumns(groupInputs)
+    switch path {
+    case .winograd4:
+      return WinogradTiles<WinogradF4>.frequencies
+        * WinogradPass<WinogradF4>(self).weights.backwardMatrix
+    case .winograd5:
+      return WinogradTiles<WinogradF5>.frequencies
+        * WinogradPass<WinogradF5>(self).weights.backwardMatrix
+    case .direct: return taps * groupOutputs * groups * Panels.storedColumns(groupInputs)
+    }
   }
 
   /// Weights in memory order to what the forward pass reads.

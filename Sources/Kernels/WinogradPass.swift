@@ -38,14 +38,15 @@ struct WinogradPass<F: WinogradLines> {
 
   func forwardCount(images: Int) -> Int {
     let tiles = convolution.chunkCapacity(images: images) * inputTiles.count
-    return Tiles.frequencies * tiles * (inputChannels + outputChannels)
+    return Tiles.frequencies * (spread(tiles * inputChannels) + spread(tiles * outputChannels))
   }
 
   func backwardCount(images: Int) -> Int {
     let tiles = convolution.chunkCapacity(images: images) * inputTiles.count
     let panels = groups * Panels.storedColumns(groupInputs)
     return Tiles.frequencies
-      * (tiles * (panels + outputChannels + inputChannels) + weights.gradientMatrix)
+      * (spread(tiles * panels) + spread(tiles * outputChannels) + spread(tiles * inputChannels)
+        + weights.gradientMatrix)
   }
 
   /// Where a shard's chunks have their matrices.
@@ -57,12 +58,17 @@ struct WinogradPass<F: WinogradLines> {
   }
 
   private func matrices(images: Int, _ space: Workspace) -> Matrices {
-    let rows = Tiles.frequencies * convolution.chunkCapacity(images: images) * inputTiles.count
-    let outputs = space.shared + rows * groups * Panels.storedColumns(groupInputs)
-    let inputGradients = outputs + rows * outputChannels
+    let rows = convolution.chunkCapacity(images: images) * inputTiles.count
+    let outputs = space.shared + Tiles.frequencies * panelMatrix(rows)
+    let inputGradients = outputs + Tiles.frequencies * spread(rows * outputChannels)
     return Matrices(
       inputs: space.shared, outputs: outputs, inputGradients: inputGradients,
-      weightGradients: inputGradients + rows * inputChannels)
+      weightGradients: inputGradients + Tiles.frequencies * spread(rows * inputChannels))
+  }
+
+  /// Elements of one frequency's input panels over `rows` tiles, all groups.
+  private func panelMatrix(_ rows: Int) -> Int {
+    spread(rows * groups * Panels.storedColumns(groupInputs))
   }
 
   func forward(
@@ -72,8 +78,8 @@ struct WinogradPass<F: WinogradLines> {
   ) {
     let tiles = inputTiles
     let rows = chunk.count * tiles.count
-    let inputMatrix = rows * inputChannels
-    let outputMatrix = rows * outputChannels
+    let inputMatrix = spread(rows * inputChannels)
+    let outputMatrix = spread(rows * outputChannels)
     let (v, m) = (space.shared, space.shared + Tiles.frequencies * inputMatrix)
     pool.run(convolution.slices(images: chunk.count)) { index, worker in
       let images = convolution.slice(index, of: chunk)
@@ -162,7 +168,7 @@ struct WinogradPass<F: WinogradLines> {
           if !pass.accumulate { target.update(repeating: 0, count: inputImage) }
           inputTiles.addInputGradient(
             Tiles.Matrices(
-              base: place.inputGradients + first, matrixStride: rows * inputChannels,
+              base: place.inputGradients + first, matrixStride: spread(rows * inputChannels),
               tileStride: inputChannels), scratch: space.worker(worker), to: target)
         }
       }
@@ -184,7 +190,7 @@ struct WinogradPass<F: WinogradLines> {
       let base = place.inputs + group * panels
       tiles.transformInput(
         pass.input + image * inputImage, channels: first..<first + groupInputs,
-        matrixStride: groups * panels, scratch: scratch
+        matrixStride: panelMatrix(rows), scratch: scratch
       ) { channel in
         let (offset, stride) = Panels.place(
           column: channel - first, columns: groupInputs, depth: rows)
@@ -195,7 +201,7 @@ struct WinogradPass<F: WinogradLines> {
       pass.outputGradient + (image - chunk.lowerBound) * outputImage,
       scratch: scratch,
       into: Tiles.Matrices(
-        base: place.outputs + firstTile * outputChannels, matrixStride: rows * outputChannels,
+        base: place.outputs + firstTile * outputChannels, matrixStride: spread(rows * outputChannels),
         tileStride: outputChannels))
   }
 
@@ -206,7 +212,8 @@ struct WinogradPass<F: WinogradLines> {
   ) {
     let (frequency, group) = task.quotientAndRemainder(dividingBy: groups)
     let stored = Panels.storedColumns(groupInputs)
-    let outputs = place.outputs + frequency * rows * outputChannels + group * groupOutputs
+    let outputs =
+      place.outputs + frequency * spread(rows * outputChannels) + group * groupOutputs
     let positions = ColumnProduct(count: rows, stride: outputChannels)
     for panel in 0..<Panels.count(columns: groupInputs) {
       // Column 0 of the panel's own matrix, as `multiply` counts columns over all panels.
@@ -216,7 +223,8 @@ struct WinogradPass<F: WinogradLines> {
         + group * groupOutputs * stored + first * groupOutputs - first
       positions.multiply(
         a: outputs, m: groupOutputs,
-        panels: place.inputs + (frequency * groups + group) * rows * stored, depth: rows, start: 0,
+        panels: place.inputs + frequency * panelMatrix(rows) + group * rows * stored, depth: rows,
+        start: 0,
         columns: stored, panel: panel, c: products,
         stride: Panels.storedWidth(panel: panel, columns: groupInputs), accumulate: !isFirst)
     }
@@ -225,7 +233,7 @@ struct WinogradPass<F: WinogradLines> {
       rows, from: outputs, stride: outputChannels, depth: groupOutputs,
       panels: pass.weights + frequency * weights.backwardMatrix + group * groupOutputs * stored,
       columns: groupInputs,
-      into: place.inputGradients + frequency * rows * inputChannels + group * groupInputs,
+      into: place.inputGradients + frequency * spread(rows * inputChannels) + group * groupInputs,
       targetStride: inputChannels, scratch: scratch)
   }
 

@@ -13,10 +13,10 @@ struct WinogradWeights<F: WinogradLines> {
   private var groupWeights: Int { 9 * inputs * outputs }
 
   /// Elements of all panels of one frequency.
-  var forwardMatrix: Int { groups * inputs * Panels.storedColumns(outputs) }
-  var backwardMatrix: Int { groups * outputs * Panels.storedColumns(inputs) }
+  var forwardMatrix: Int { spread(groups * inputs * Panels.storedColumns(outputs)) }
+  var backwardMatrix: Int { spread(groups * outputs * Panels.storedColumns(inputs)) }
   /// Elements of the products of one frequency of the weight gradient.
-  var gradientMatrix: Int { groups * outputs * Panels.storedColumns(inputs) }
+  var gradientMatrix: Int { spread(groups * outputs * Panels.storedColumns(inputs)) }
 
   /// Panels of all groups: the tasks of `transformForward` and `transformBackward`.
   var forwardTasks: Int { groups * Panels.count(columns: outputs) }
@@ -163,3 +163,8 @@ struct WinogradWeights<F: WinogradLines> {
     }
   }
 }
+
+/// The distance between matrices of `count` elements that transforms read or write together: an odd
+/// number of cache lines. At distances of large powers of two all of them would share a few lines of
+/// the caches.
+func spread(_ count: Int) -> Int { ((count + 15) / 16 | 1) * 16 }

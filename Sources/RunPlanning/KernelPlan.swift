@@ -80,6 +80,9 @@ package struct KernelPlan: Sendable, Equatable {
     return (count + half - 1) / half * half
   }
 
+  /// The distance between a path's matrices: an odd number of cache lines.
+  private func spread(_ count: Int) -> Int { ((count + 15) / 16 | 1) * 16 }
+
   /// The part that all threads share.
   package var sharedCount: Int {
     if path == .recomputed { return 0 }
@@ -89,11 +92,12 @@ package struct KernelPlan: Sendable, Equatable {
     var (forward, backward) = (0, panels)
     if isWinograd {
       let rows = chunk * tiles
-      forward = frequencies * rows * (block.inputChannels + block.outputChannels)
+      let activations = spread(rows * block.inputChannels) + spread(rows * block.outputChannels)
+      forward = frequencies * activations
       backward =
         frequencies
-        * (rows * (groups * stored(inputs) + block.outputChannels + block.inputChannels)
-          + groups * outputs * stored(inputs))
+        * (spread(rows * groups * stored(inputs)) + activations
+          + spread(groups * outputs * stored(inputs)))
     }
     return max(
       forward, aligned(backward) + 2 * aligned(chunkOutputs) + aligned(panels))
@@ -122,14 +126,12 @@ package struct KernelPlan: Sendable, Equatable {
 
   /// Packed weights of both convolutions.
   package var packedCount: Int {
-    func packed(_ taps: Int) -> Int {
-      aligned(groups * taps * max(inputs * stored(outputs), outputs * stored(inputs)))
-    }
+    let larger = groups * max(inputs * stored(outputs), outputs * stored(inputs))
     if path == .recomputed {
       let columns = stored(block.outputChannels)
       return aligned(9 * block.inputChannels * columns) + aligned(block.inputChannels * columns)
     }
-    return packed(isWinograd ? frequencies : 9) + packed(1)
+    return aligned(isWinograd ? frequencies * spread(larger) : 9 * larger) + aligned(larger)
   }
 
   /// Float64 sums of all slices and of the shard, over the block's output and over its input.
