@@ -5,9 +5,6 @@ extension Convolution {
   /// not see is then left out of the product.
   private var isTiny: Bool { max(inputPixels, outputPixels) <= 16 }
 
-  /// Rows of a band: a whole number of register blocks, and no more than a table holds.
-  private static let bandRows = 240
-
   // MARK: Forward
 
   func forwardDirect(
@@ -247,11 +244,15 @@ extension Convolution {
     private var positions: Int { height * width }
     private var rows: Int { images.count * positions }
 
-    private var bandsOfPosition: Int { (images.count + bandRows - 1) / bandRows }
+    private var bandsOfPosition: Int {
+      (images.count + RowProduct.bandRows - 1) / RowProduct.bandRows
+    }
 
     /// Bands of all images.
     var count: Int {
-      convolution.isTiny ? positions * bandsOfPosition : (rows + bandRows - 1) / bandRows
+      convolution.isTiny
+        ? positions * bandsOfPosition
+        : (rows + RowProduct.bandRows - 1) / RowProduct.bandRows
     }
 
     /// Parts into which the panels are cut, so that few bands still are many tasks.

@@ -75,25 +75,28 @@ package struct Convolution: Sendable, Equatable {
 extension Convolution {
   private var sliceImages: Int { Slices(pixels: inputPixels).imagesTogether }
 
-  /// Tiles of a chunk: enough rows to use a matrix of weights well, and as many as the weight
-  /// gradient needs so that its sums are not loaded and stored more than its operands.
+  /// Images of a chunk: as many tiles as use a matrix of weights well and as the weight gradient
+  /// needs so that its sums are not loaded and stored more than its operands; two images at least, or
+  /// four, for threads to share, where they leave room in the cache.
   private var chunkImages: Int {
     switch path {
     case .winograd4, .winograd5:
       let wanted = max(96, min(groupInputs, groupOutputs) / 2)
-      return (wanted + pathTiles / 2) / pathTiles
+      let least = pathTiles * (2 * inputChannels + outputChannels) <= 32_768 ? 2 : 1
+      return max(least, (wanted + pathTiles / 2) / pathTiles)
     case .direct:
       let values = inputPixels * inputChannels + outputPixels * outputChannels
-      return max(512 / outputPixels, 262_144 / values)
+      return max(4, 512 / outputPixels, 262_144 / values)
     }
   }
+
+  /// Slices of a full chunk.
+  private var chunkSlices: Int { max(1, chunkImages / sliceImages) }
 
   /// Chunks into which `images` are cut: whole slices that pass through a convolution's phases
   /// together, so that what one phase writes the next finds in the cache.
   package func chunks(images: Int) -> Int {
-    let slices = slices(images: images)
-    let together = max(1, chunkImages / sliceImages)
-    return (slices + together - 1) / together
+    (slices(images: images) + chunkSlices - 1) / chunkSlices
   }
 
   /// The images of one chunk.
@@ -104,10 +107,9 @@ extension Convolution {
     return start..<end
   }
 
-  /// Most images of a chunk.
-  package func chunkCapacity(images: Int) -> Int {
-    (0..<chunks(images: images)).map { chunk($0, images: images).count }.max() ?? 0
-  }
+  /// Most images of a chunk of at most `images` images. Chunks are of nearly equal size, so a smaller
+  /// shard may have larger ones: this bounds them all.
+  package func chunkCapacity(images: Int) -> Int { min(images, chunkSlices * sliceImages) }
 
   /// Slices of `images`, the unit of element-wise passes beside the convolution.
   package func slices(images: Int) -> Int { Slices(pixels: inputPixels).count(images: images) }

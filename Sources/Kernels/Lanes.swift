@@ -1,5 +1,5 @@
-/// Float32 lanes: what the kernels are written in, once, and compiled for a register's worth of
-/// channels, for half of that, and for the single channels that remain.
+/// Float32 lanes: what the kernels are written in, once, and compiled for 8, 16 or 32 channels and
+/// for the single channels that remain.
 ///
 /// Internal to this room: vectors wider than the baseline's registers must not cross modules that
 /// are compiled for another CPU.

@@ -8,6 +8,8 @@
 struct RowProduct {
   /// Most rows that a table holds.
   static let capacity = 256
+  /// Rows of a band for callers that have more: whole register blocks, of six rows or of eight.
+  static let bandRows = 240
   /// Most segments of a row.
   static let segmentCapacity = 9
   /// Depth of B that is used at a time: a panel of it is a part of the first cache.

@@ -28,7 +28,7 @@ package struct StemConvolution: Sendable {
   /// Values of a patch: [ky][kx][channel].
   package var patch: Int { 9 * inputs }
   /// Rows of a band: pixels whose outputs stay in the first two caches.
-  private static let bandRows = 240
+  private static let bandRows = RowProduct.bandRows
   private var storedOutputs: Int { Panels.storedColumns(outputs) }
   private var paddedRow: Int { (convolution.inputWidth + 2) * inputs }
 
@@ -172,9 +172,9 @@ package struct StemConvolution: Sendable {
       columns: outputs, panels: 0..<Panels.count(columns: outputs), accumulate: false)
   }
 
-  /// products (+)= Σ patch · row of `panels` over a band.
+  /// products ← Σ patch · row of `panels` over a band.
   private func sumProducts(
-    _ band: Band, _ scratch: Scratch, isPointwise: Bool, accumulate: Bool,
+    _ band: Band, _ scratch: Scratch, isPointwise: Bool,
     into products: UnsafeMutablePointer<Float>
   ) {
     let stride = convolution.stride
@@ -183,12 +183,13 @@ package struct StemConvolution: Sendable {
       middle: .init(
         count: band.lines.count, a: stride * paddedRow, b: band.pixels.count),
       inner: .init(count: band.pixels.count, a: stride * inputs, b: 1))
-    let start = scratch.padded + place(band, line: band.lines.lowerBound, pixel: band.pixels.lowerBound)
+    let start =
+      scratch.padded + place(band, line: band.lines.lowerBound, pixel: band.pixels.lowerBound)
     for panel in 0..<Panels.count(columns: outputs) {
       positions.multiply(
         a: isPointwise ? start + paddedRow + inputs : start, m: isPointwise ? inputs : patch,
         panels: scratch.panels, depth: band.count, start: 0, columns: storedOutputs, panel: panel,
-        c: products, stride: storedOutputs, accumulate: accumulate,
+        c: products, stride: storedOutputs, accumulate: false,
         offsets: isPointwise ? nil : scratch.offsets)
     }
   }
@@ -201,7 +202,7 @@ package struct StemConvolution: Sendable {
     }
   }
 
-  /// Adds products [rows][stored outputs] to Float64 sums [rows][outputs].
+  /// Adds a band's products [rows][stored outputs] to Float64 sums [rows][outputs].
   private func addProducts(
     _ products: UnsafePointer<Float>, rows: Int, to sums: UnsafeMutablePointer<Double>
   ) {
@@ -234,35 +235,33 @@ extension StemConvolution {
     let (products, centreProducts) = (scratch.products, scratch.products + patch * storedOutputs)
     let productSums = sums + 4 * outputs
     let patchSums = productSums + (patch + inputs) * outputs
-    for image in images {
-      var accumulate = false
-      forEachBand(image..<image + 1) { band in
-        pad(band, input, into: scratch.padded)
-        for isPointwise in [false, true] {
-          multiply(
-            band, &scratch, weights: isPointwise ? pointwise : dense, isPointwise: isPointwise,
-            into: scratch.rows)
-          addChannelSums(
-            scratch.rows, rows: band.count, channels: outputs,
-            sums: isPointwise ? sums + 2 * outputs : sums)
-          packRows(band.count, scratch)
-          sumProducts(
-            band, scratch, isPointwise: isPointwise, accumulate: accumulate,
-            into: isPointwise ? centreProducts : products)
-        }
-        addPatchSums(band, scratch, to: patchSums)
-        accumulate = true
+    forEachBand(images) { band in
+      pad(band, input, into: scratch.padded)
+      for isPointwise in [false, true] {
+        multiply(
+          band, &scratch, weights: isPointwise ? pointwise : dense, isPointwise: isPointwise,
+          into: scratch.rows)
+        addChannelSums(
+          scratch.rows, rows: band.count, channels: outputs,
+          sums: isPointwise ? sums + 2 * outputs : sums)
+        packRows(band.count, scratch)
+        sumProducts(
+          band, scratch, isPointwise: isPointwise, into: isPointwise ? centreProducts : products)
       }
+      addPatchSums(band, scratch, to: patchSums)
       addProducts(products, rows: patch + inputs, to: productSums)
     }
   }
 
-  private func addPatchSums(_ band: Band, _ scratch: Scratch, to sums: UnsafeMutablePointer<Double>) {
+  private func addPatchSums(
+    _ band: Band, _ scratch: Scratch, to sums: UnsafeMutablePointer<Double>
+  ) {
     for line in band.lines {
       for ky in 0..<3 {
         var sum = SIMD16<Float>.zero
         for pixel in band.pixels {
-          sum = sum
+          sum =
+            sum
             + SIMD16<Float>.load(
               scratch.padded + place(band, line: line, pixel: pixel) + ky * paddedRow)
         }
@@ -295,20 +294,15 @@ extension StemConvolution {
     sums: UnsafeMutablePointer<Double>
   ) {
     let scratch = scratch(base)
-    for image in images {
-      var accumulate = false
-      forEachBand(image..<image + 1) { band in
-        pad(band, input, into: scratch.padded)
-        let pixel = band.lines.lowerBound * convolution.outputWidth + band.pixels.lowerBound
-        let place = (band.image * convolution.outputPixels + pixel) * outputs
-        gateRows(
-          gradient + place, by: gate + place, rows: band.count, channels: outputs,
-          into: scratch.rows, sums: sums)
-        packRows(band.count, scratch)
-        sumProducts(
-          band, scratch, isPointwise: false, accumulate: accumulate, into: scratch.products)
-        accumulate = true
-      }
+    forEachBand(images) { band in
+      pad(band, input, into: scratch.padded)
+      let pixel = band.lines.lowerBound * convolution.outputWidth + band.pixels.lowerBound
+      let place = (band.image * convolution.outputPixels + pixel) * outputs
+      gateRows(
+        gradient + place, by: gate + place, rows: band.count, channels: outputs,
+        into: scratch.rows, sums: sums)
+      packRows(band.count, scratch)
+      sumProducts(band, scratch, isPointwise: false, into: scratch.products)
       addProducts(scratch.products, rows: patch, to: sums + outputs)
     }
   }

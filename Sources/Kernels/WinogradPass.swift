@@ -96,7 +96,8 @@ struct WinogradPass<F: WinogradLines> {
       let (frequency, group) = task.quotientAndRemainder(dividingBy: groups)
       multiplyRows(
         rows, from: v + frequency * inputMatrix + group * groupInputs, stride: inputChannels,
-        depth: groupInputs, panels: packed + frequency * weights.forwardMatrix
+        depth: groupInputs,
+        panels: packed + frequency * weights.forwardMatrix
           + group * groupInputs * Panels.storedColumns(groupOutputs), columns: groupOutputs,
         into: m + frequency * outputMatrix + group * groupOutputs, targetStride: outputChannels,
         scratch: space.worker(worker))
@@ -123,7 +124,7 @@ struct WinogradPass<F: WinogradLines> {
     var product = RowProduct(scratch: scratch)
     product.appendSegment(tap: 0)
     // Bands whose rows stay in the second cache while the panels pass.
-    let band = max(48, min(240, 49_152 / depth))
+    let band = max(48, min(RowProduct.bandRows, 49_152 / depth))
     let bands = (rows + band - 1) / band
     for index in 0..<bands {
       let (first, end) = (rows * index / bands, rows * (index + 1) / bands)
@@ -201,7 +202,8 @@ struct WinogradPass<F: WinogradLines> {
       pass.outputGradient + (image - chunk.lowerBound) * outputImage,
       scratch: scratch,
       into: Tiles.Matrices(
-        base: place.outputs + firstTile * outputChannels, matrixStride: spread(rows * outputChannels),
+        base: place.outputs + firstTile * outputChannels,
+        matrixStride: spread(rows * outputChannels),
         tileStride: outputChannels))
   }
 

@@ -135,7 +135,9 @@ private final class Job: @unchecked Sendable {
     let seen = generation
     spin { opened.load(ordering: .acquiring) != seen }
     pthread_mutex_lock(lock)
-    while opened.load(ordering: .acquiring) == seen && !isClosed { pthread_cond_wait(changed, lock) }
+    while opened.load(ordering: .acquiring) == seen && !isClosed {
+      pthread_cond_wait(changed, lock)
+    }
     generation = opened.load(ordering: .acquiring)
     let isOpen = !isClosed
     pthread_mutex_unlock(lock)

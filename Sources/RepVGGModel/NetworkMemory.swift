@@ -4,7 +4,7 @@ import Tensors
 
 /// All memory of a rank's training network, allocated once: a step allocates none of it.
 final class NetworkMemory {
-  /// Images that it holds, and where shard s begins: s x shardCapacity.
+  /// Decides how many images it holds; shard s begins at image s x shardCapacity.
   let shape: NetworkShape
   private let plan: ActivationPlan
   private let activations: Arena
@@ -59,11 +59,16 @@ final class NetworkMemory {
 
   /// Outputs of a block's 3x3 and 1x1 convolution; only where it stores them.
   func dense(_ block: Int, shard: Int) -> UnsafeMutablePointer<Float> {
-    start(plan.blocks[block].dense ?? 0, block, shard)
+    start(stored(plan.blocks[block].dense), block, shard)
   }
 
   func pointwise(_ block: Int, shard: Int) -> UnsafeMutablePointer<Float> {
-    start(plan.blocks[block].pointwise ?? 0, block, shard)
+    start(stored(plan.blocks[block].pointwise), block, shard)
+  }
+
+  private func stored(_ place: Int?) -> Int {
+    guard let place else { fatalError("a stem does not store its branches") }
+    return place
   }
 
   /// The gradient of a block's output.
@@ -90,53 +95,45 @@ final class NetworkMemory {
   }
 }
 
-/// How much a block's passes work in, and where the parts lie.
+/// How much a block's passes work in, and where the parts lie, in Float32 elements.
 struct BlockWorkspace {
-  private let dense: Convolution
-  private let pointwise: Convolution
-  private let stem: StemConvolution?
-  private let images: Int
-
-  init(_ block: BlockShape, images: Int) {
-    dense = block.convolution(kernel: 3)
-    pointwise = block.convolution(kernel: 1)
-    stem = block.recomputesBranches ? StemConvolution(dense) : nil
-    self.images = images
-  }
-
-  private static func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
-
   /// In the shared part, after what the 3x3 convolution needs: a chunk's gradients of both
   /// convolutions' outputs, and the 1x1's as panels.
-  var denseGradient: Int { Self.aligned(dense.backwardCount(images: images)) }
-  var pointwiseGradient: Int { denseGradient + Self.aligned(chunkOutputs) }
-  var pointwisePanels: Int { pointwiseGradient + Self.aligned(chunkOutputs) }
-
-  private var chunkImages: Int { dense.chunkCapacity(images: images) }
-  private var chunkOutputs: Int { chunkImages * dense.outputPixels * dense.outputChannels }
-
-  var sharedCount: Int {
-    if stem != nil { return 0 }
-    return max(
-      dense.forwardCount(images: images),
-      pointwisePanels + Self.aligned(pointwise.gradientPanelCount(images: chunkImages)))
-  }
-
-  var workerCount: Int {
-    let counts = [dense.workerCount, pointwise.workerCount, stem?.workerCount ?? 0]
-    return Self.aligned(counts.max() ?? 0)
-  }
-
+  let denseGradient: Int
+  let pointwiseGradient: Int
+  let pointwisePanels: Int
+  let sharedCount: Int
+  let workerCount: Int
   /// Where the packed weights of the 1x1 convolution begin.
-  var packedPointwise: Int {
-    if let stem { return Self.aligned(stem.denseCount) }
-    return Self.aligned(max(dense.forwardWeightCount, dense.backwardWeightCount))
-  }
+  let packedPointwise: Int
+  let packedCount: Int
 
-  var packedCount: Int {
-    if let stem { return packedPointwise + Self.aligned(stem.pointwiseCount) }
-    return packedPointwise
-      + Self.aligned(max(pointwise.forwardWeightCount, pointwise.backwardWeightCount))
+  /// `images`: the most of one shard.
+  init(_ block: BlockShape, images: Int) {
+    func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+    let dense = block.convolution(kernel: 3)
+    let pointwise = block.convolution(kernel: 1)
+    let chunkImages = dense.chunkCapacity(images: images)
+    let outputs = aligned(chunkImages * dense.outputPixels * dense.outputChannels)
+    denseGradient = aligned(dense.backwardCount(images: images))
+    pointwiseGradient = denseGradient + outputs
+    pointwisePanels = pointwiseGradient + outputs
+    let backward = pointwisePanels + aligned(pointwise.gradientPanelCount(images: chunkImages))
+    let worker = max(dense.workerCount, pointwise.workerCount)
+    if block.recomputesBranches {
+      let stem = StemConvolution(dense)
+      sharedCount = 0
+      workerCount = aligned(max(worker, stem.workerCount))
+      packedPointwise = aligned(stem.denseCount)
+      packedCount = packedPointwise + aligned(stem.pointwiseCount)
+    } else {
+      sharedCount = max(dense.forwardCount(images: images), backward)
+      workerCount = aligned(worker)
+      packedPointwise = aligned(max(dense.forwardWeightCount, dense.backwardWeightCount))
+      packedCount =
+        packedPointwise
+        + aligned(max(pointwise.forwardWeightCount, pointwise.backwardWeightCount))
+    }
   }
 }
 

@@ -38,7 +38,7 @@ struct PlaceFinder {
       identity: block.hasIdentity ? "\(block.key).rbr_identity" : nil)
     let norms = prefixes.map { norm(parameters, $0) }
     let (first, second) = (place(pointwiseWeight), place(denseWeight))
-    precondition(first.offset < second.offset, "a block's weights lie side by side")
+    precondition(end(pointwiseWeight) == second.offset, "a block's weights lie side by side")
     return BlockParameters(
       denseWeight: pointer(parameters, denseWeight),
       pointwiseWeight: pointer(parameters, pointwiseWeight),

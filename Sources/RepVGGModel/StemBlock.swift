@@ -19,6 +19,7 @@ final class StemBlock: TrainingBlock {
     parameters: BlockParameters, counter: GradientCounter
   ) {
     let stem = StemConvolution(shape.convolution(kernel: 3))
+    precondition(StemConvolution.applies(to: stem.convolution), "not a stem's shape")
     self.stem = stem
     let sets = network.batchNorm == .sync ? 1 : network.shards
     fused = Arena(count: sets * stem.denseCount)
@@ -144,6 +145,7 @@ final class StemBlock: TrainingBlock {
         partial.update(repeating: 0, count: parameters.gradientCount)
         return
       }
+      parameters.clearPadding(partial, pointwiseCount: pointwise.weightCount)
       let constants = statistics.backwardConstants(set: set(ofShard: shard))
       let forward = forwardProducts + shard * stem.forwardSums
       let backward = backwardProducts + shard * stem.backwardSums

@@ -86,6 +86,7 @@ extension TrainingBlock {
       if input.count == 0 {
         partial.update(repeating: 0, count: parameters.gradientCount)
       } else {
+        parameters.clearPadding(partial, pointwiseCount: pointwise.weightCount)
         differentiate(shard, input, chunk, into: partial, previous: previous)
       }
       previous?.combineBackwardSums(shard: shard, slices: dense.slices(images: input.count))

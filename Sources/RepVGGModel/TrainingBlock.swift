@@ -148,7 +148,8 @@ class TrainingBlock {
     memory.sums[index].combineSlices(shard: shard, count: slices)
   }
 
-  /// Weight gradients, summed over shards, and the gradient of the input.
+  /// Weight gradients, summed over shards, and the gradient of the input. (Methods of extensions
+  /// cannot be overridden.)
   func differentiate(_ inputs: [ShardImages], previous: TrainingBlock?) {
     differentiateConvolutions(inputs, previous: previous)
   }
@@ -202,4 +203,11 @@ struct BlockParameters {
 
   /// γ and β as the statistics read them.
   let scales: BlockStatistics.Scales
+
+  /// Clears what lies between the two gradients of `partial`: nobody writes it, and it is summed and
+  /// sent with them.
+  func clearPadding(_ partial: UnsafeMutablePointer<Float>, pointwiseCount: Int) {
+    (partial + pointwiseCount).update(
+      repeating: 0, count: denseGradientOffset - pointwiseCount)
+  }
 }

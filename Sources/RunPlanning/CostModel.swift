@@ -52,7 +52,7 @@ package struct MemoryEstimate: Sendable, Equatable {
   package var shardScratch = 0
   /// Tensors kept from the forward for the backward pass, for all images of the rank.
   package var activations = 0
-  /// Gradients with respect to activations: that of a block's output and that of its input.
+  /// Gradients with respect to activations that find no room in activations no longer needed.
   package var activationGradients = 0
   /// Working memory of the convolutions, for all threads, and sums of their tasks.
   package var scratch = 0

@@ -56,18 +56,14 @@ package struct KernelPlan: Sendable, Equatable {
   private var chunkImages: Int {
     let wanted: Int
     if isWinograd {
-      wanted = (max(96, min(inputs, outputs) / 2) + tiles / 2) / tiles
+      let least = tiles * (2 * block.inputChannels + block.outputChannels) <= 32_768 ? 2 : 1
+      wanted = max(least, (max(96, min(inputs, outputs) / 2) + tiles / 2) / tiles)
     } else {
       let values =
         block.inputPixels * block.inputChannels + block.outputPixels * block.outputChannels
-      wanted = max(512 / block.outputPixels, 262_144 / values)
+      wanted = max(4, 512 / block.outputPixels, 262_144 / values)
     }
-    let together = max(1, wanted / sliceImages)
-    let chunks = (slices + together - 1) / together
-    return (0..<chunks).map { chunk in
-      min(slices * (chunk + 1) / chunks * sliceImages, images)
-        - slices * chunk / chunks * sliceImages
-    }.max() ?? 0
+    return min(images, max(1, wanted / sliceImages) * sliceImages)
   }
 
   // MARK: - Float32 elements

@@ -81,7 +81,9 @@ struct ConvolutionComparison {
       output: [Float](repeating: .nan, count: gradient.values.count),
       inputGradient: nhwc(accumulate ? start : start.zeros),
       weightGradient: [Float](repeating: .nan, count: weights.count))
-    if !accumulate { for place in results.inputGradient.indices { results.inputGradient[place] = .nan } }
+    if !accumulate {
+      for place in results.inputGradient.indices { results.inputGradient[place] = .nan }
+    }
     let shared = max(
       convolution.forwardCount(images: images), convolution.backwardCount(images: images))
     let workers = convolution.workerCount
