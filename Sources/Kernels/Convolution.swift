@@ -221,17 +221,9 @@ extension Convolution {
   ) {
     switch path {
     case .winograd4:
-      let transform = WinogradPass<WinogradF4>(self).weights
-      pool.run(transform.forwardTasks) { task, worker in
-        transform.transformForward(
-          task: task, weights: weights, into: packed, scratch: space.worker(worker))
-      }
+      WinogradPass<WinogradF4>(self).packForward(weights, into: packed, space, pool)
     case .winograd5:
-      let transform = WinogradPass<WinogradF5>(self).weights
-      pool.run(transform.forwardTasks) { task, worker in
-        transform.transformForward(
-          task: task, weights: weights, into: packed, scratch: space.worker(worker))
-      }
+      WinogradPass<WinogradF5>(self).packForward(weights, into: packed, space, pool)
     case .direct: packForwardDirect(weights, into: packed, pool: pool)
     }
   }
@@ -256,17 +248,9 @@ extension Convolution {
   ) {
     switch path {
     case .winograd4:
-      let transform = WinogradPass<WinogradF4>(self).weights
-      pool.run(transform.backwardTasks) { task, worker in
-        transform.transformBackward(
-          task: task, weights: weights, into: packed, scratch: space.worker(worker))
-      }
+      WinogradPass<WinogradF4>(self).packBackward(weights, into: packed, space, pool)
     case .winograd5:
-      let transform = WinogradPass<WinogradF5>(self).weights
-      pool.run(transform.backwardTasks) { task, worker in
-        transform.transformBackward(
-          task: task, weights: weights, into: packed, scratch: space.worker(worker))
-      }
+      WinogradPass<WinogradF5>(self).packBackward(weights, into: packed, space, pool)
     case .direct: packBackwardDirect(weights, into: packed, pool: pool)
     }
   }

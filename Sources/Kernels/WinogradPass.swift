@@ -29,6 +29,30 @@ struct WinogradPass<F: WinogradLines> {
     WinogradWeights(groups: groups, inputs: groupInputs, outputs: groupOutputs)
   }
 
+  // MARK: Weights
+
+  func packForward(
+    _ source: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, _ space: Workspace,
+    _ pool: WorkerPool
+  ) {
+    let transform = weights
+    pool.run(transform.forwardTasks) { task, worker in
+      transform.transformForward(
+        task: task, weights: source, into: packed, scratch: space.worker(worker))
+    }
+  }
+
+  func packBackward(
+    _ source: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, _ space: Workspace,
+    _ pool: WorkerPool
+  ) {
+    let transform = weights
+    pool.run(transform.backwardTasks) { task, worker in
+      transform.transformBackward(
+        task: task, weights: source, into: packed, scratch: space.worker(worker))
+    }
+  }
+
   // MARK: Memory
 
   /// Elements of a thread's part of the workspace.

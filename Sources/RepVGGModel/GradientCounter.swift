@@ -1,4 +1,5 @@
 import Kernels
+import RunPlanning
 
 /// The sum over shards of gradients that lie side by side, by a binary counter: one partial is one
 /// shard's finished gradient, partials of equal size are merged, so that log2(shards) scratch slots
@@ -9,18 +10,13 @@ final class GradientCounter {
   private let slots: [UnsafeMutablePointer<Float>]
   private var held: [(level: Int, gradient: UnsafeMutablePointer<Float>)] = []
 
-  /// `slots`: scratch of the largest gradient's size, `slotCount(shards:)` of them.
+  /// `slots`: scratch of the largest gradient's size, `CostModel.counterSlots` of them.
   init(pool: WorkerPool, shards: Int, slots: [UnsafeMutablePointer<Float>]) {
-    precondition(slots.count >= Self.slotCount(shards: shards), "too few gradient slots")
+    precondition(slots.count >= CostModel.counterSlots(shards: shards), "too few gradient slots")
     self.pool = pool
     self.shards = shards
     self.slots = slots
     held.reserveCapacity(slots.count + 1)
-  }
-
-  /// Scratch slots that `shards` shards need beside the gradient itself: ceil(log2(shards)).
-  static func slotCount(shards: Int) -> Int {
-    shards <= 1 ? 0 : Int.bitWidth - (shards - 1).leadingZeroBitCount
   }
 
   /// Sums `count` elements over shards into `gradient`; `body(shard, partial)` writes a shard's

@@ -33,7 +33,7 @@ final class NetworkMemory {
     packedArena = Arena(count: needs.map(\.packedCount).max() ?? 0)
     workspace = Workspace(
       shared: sharedArena.base, workers: workerArena.base, workerCount: workerCount)
-    let slots = GradientCounter.slotCount(shards: shape.shards)
+    let slots = CostModel.counterSlots(shards: shape.shards)
     counterArena = Arena(count: largestGradient * slots)
     counterSlots = (0..<slots).map { [counterArena] in counterArena.base + $0 * largestGradient }
     let capacity = shape.shardCapacity

@@ -54,20 +54,6 @@ struct PlaceFinder {
       scales: norms.map { (UnsafePointer($0.scale), UnsafePointer($0.shift)) })
   }
 
-  /// Elements of the largest gradient that a counter over shards sums.
-  static func largestGradient(_ layout: ArenaLayout, blocks: [BlockShape]) -> Int {
-    var ranges: [String: Range<Int>] = [:]
-    for place in layout.places { ranges[place.entry.name] = place.range }
-    var largest = ranges["linear.weight"]?.count ?? 0
-    for block in blocks {
-      guard let dense = ranges["\(block.key).rbr_dense.conv.weight"],
-        let pointwise = ranges["\(block.key).rbr_1x1.conv.weight"]
-      else { fatalError("no weights of \(block.key) in the layout") }
-      largest = max(largest, dense.upperBound - pointwise.lowerBound)
-    }
-    return largest
-  }
-
   func linear() -> LinearPlaces {
     LinearPlaces(
       weight: pointer(parameters, "linear.weight"), bias: pointer(parameters, "linear.bias"),

@@ -59,7 +59,7 @@ final class ShardSums {
 
 /// Calls `merge(earlier, later)` in the order of the balanced pairwise tree ((0+1)+(2+3))+…, which
 /// leaves the sum of all in 0.
-func foldShards(_ shards: Int, merge: (_ earlier: Int, _ later: Int) -> Void) {
+package func foldShards(_ shards: Int, merge: (_ earlier: Int, _ later: Int) -> Void) {
   var distance = 1
   while distance < shards {
     for shard in stride(from: 0, to: shards - distance, by: 2 * distance) {

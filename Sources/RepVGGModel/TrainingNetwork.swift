@@ -52,7 +52,7 @@ package final class TrainingNetwork {
     (statisticsArena, statisticsPlaces, batchCounts) = (statistics, places, counts)
     let memory = NetworkMemory(
       shape: shape, threads: pool.threads,
-      largestGradient: PlaceFinder.largestGradient(layout, blocks: shape.blocks))
+      largestGradient: layout.largestGradient(blocks: shape.blocks))
     self.memory = memory
     let counter = GradientCounter(pool: pool, shards: shape.shards, slots: memory.counterSlots)
     self.counter = counter

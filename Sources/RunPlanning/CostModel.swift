@@ -119,7 +119,8 @@ extension CostModel {
     memory.gradients = 2 * arena
     memory.momentum = arena
     memory.shardScratch =
-      Self.counterSlots(shards: load.shards) * largestGradient(layout) * Self.floatBytes
+      Self.counterSlots(shards: load.shards) * layout.largestGradient(blocks: blocks)
+      * Self.floatBytes
     let plan = ActivationPlan(blocks: blocks, images: load.images)
     let kernels = blocks.map {
       KernelPlan($0, images: load.shardSize, panelWidth: load.panelWidth)
@@ -145,18 +146,6 @@ extension CostModel {
   /// Slots beside the gradient itself with which a binary counter adds up `shards` partials.
   package static func counterSlots(shards: Int) -> Int {
     shards <= 1 ? 0 : Int.bitWidth - (shards - 1).leadingZeroBitCount
-  }
-
-  /// Elements of the largest gradient that a counter over shards sums: both weights of a block, or
-  /// the classifier's.
-  private func largestGradient(_ layout: ArenaLayout) -> Int {
-    var ranges: [String: Range<Int>] = [:]
-    for place in layout.places { ranges[place.entry.name] = place.range }
-    return blocks.reduce(classes * featureWidth) { largest, block in
-      let dense = ranges["\(block.key).rbr_dense.conv.weight"]
-      let pointwise = ranges["\(block.key).rbr_1x1.conv.weight"]
-      return max(largest, (dense?.upperBound ?? 0) - (pointwise?.lowerBound ?? 0))
-    }
   }
 
   /// Whether every count of this network stays far inside `Int`; in floating point, so that the

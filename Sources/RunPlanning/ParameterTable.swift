@@ -150,6 +150,19 @@ package struct ArenaLayout: Sendable, Equatable {
     self.places = places
   }
 
+  /// Elements of the largest gradient that a counter over shards sums: both weights of a block, which
+  /// lie side by side, or the classifier's.
+  package func largestGradient(blocks: [BlockShape]) -> Int {
+    var ranges: [String: Range<Int>] = [:]
+    for place in places { ranges[place.entry.name] = place.range }
+    return blocks.reduce(ranges["linear.weight"]?.count ?? 0) { largest, block in
+      guard let dense = ranges["\(block.key).rbr_dense.conv.weight"],
+        let pointwise = ranges["\(block.key).rbr_1x1.conv.weight"]
+      else { fatalError("no weights of \(block.key) in the layout") }
+      return max(largest, dense.upperBound - pointwise.lowerBound)
+    }
+  }
+
   /// The weight region cut into buckets of at least `bytes` (the last may be smaller), each ending
   /// where a tensor ends; in the order in which the backward pass completes them.
   package func buckets(bytes: Int) -> [Range<Int>] {

@@ -136,7 +136,7 @@ package final class Step {
 
   /// Loss, hits, the wish to stop and failures in one small message.
   private func exchangeSummary(wishesToStop: Bool, hasFailed: Bool) throws -> Loss.Totals {
-    foldTotals()
+    foldShards(shardTotals.count) { shardTotals[$0] += shardTotals[$1] }
     let own = shardTotals[0]
     summary[0] = own.loss
     summary[1] = own.top1
@@ -149,17 +149,6 @@ package final class Step {
     (totals.loss, totals.top1) = (summary[0], summary[1])
     (totals.top5, totals.samples) = (summary[2], summary[3])
     return totals
-  }
-
-  /// The balanced pairwise tree over this rank's shards, as everywhere.
-  private func foldTotals() {
-    var distance = 1
-    while distance < shardTotals.count {
-      for shard in stride(from: 0, to: shardTotals.count - distance, by: 2 * distance) {
-        shardTotals[shard] += shardTotals[shard + distance]
-      }
-      distance *= 2
-    }
   }
 
   /// Reads what is the same on all ranks, so that all come to the same answer.
