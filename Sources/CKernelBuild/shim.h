@@ -36,6 +36,10 @@ static inline void kernel_build_pause(void) {
 #endif
 }
 
+// Tells the caches that an address will soon be read, or written.
+static inline void kernel_build_prefetch(const float *address) { __builtin_prefetch(address, 0); }
+static inline void kernel_build_prefetch_write(float *address) { __builtin_prefetch(address, 1); }
+
 // Features by bit, in the order of the names in Sources/Orchestration/ProcessorCheck.swift.
 static inline uint64_t kernel_build_features(void) {
   uint64_t features = 0;

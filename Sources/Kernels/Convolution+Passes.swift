@@ -14,7 +14,7 @@ package struct BackwardPass {
   package var input: UnsafePointer<Float>
   /// The gradient of the output, of a chunk's images alone: `before` writes it.
   package var outputGradient: UnsafeMutablePointer<Float>
-  /// As `packBackward` leaves them.
+  /// What `packBackward` returns.
   package var weights: UnsafePointer<Float>
   /// [images][input pixels][input channels], the shard's; overwritten, or added to with
   /// `accumulate`. None for a network's first layer.
@@ -41,7 +41,7 @@ package struct BackwardPass {
 package typealias BesideBody = (_ chunk: Range<Int>, _ task: Int, _ worker: Int) -> Void
 
 extension Convolution {
-  /// output ← input ⋆ weights for `images` images.
+  /// output ← input ⋆ weights for `images` images; `weights` is what `packForward` returns.
   package func forward(
     images: Int, input: UnsafePointer<Float>, weights: UnsafePointer<Float>,
     output: UnsafeMutablePointer<Float>, space: Workspace, pool: WorkerPool, before: SliceBody,

@@ -24,6 +24,9 @@ package struct Convolution: Sendable, Equatable {
   package var outputChannels: Int
   package var inputHeight: Int
   package var inputWidth: Int
+  /// Whether the passes take the weights as they lie in memory and transform a panel of them where it
+  /// is multiplied, and a panel of the weight gradient likewise (`packing(images:)`).
+  package private(set) var packsInPasses = false
 
   package init(
     kernel: Int, stride: Int, groups: Int, inputChannels: Int, outputChannels: Int,
@@ -36,6 +39,19 @@ package struct Convolution: Sendable, Equatable {
     self.outputChannels = outputChannels
     self.inputHeight = inputHeight
     self.inputWidth = inputWidth
+  }
+
+  /// The convolution as training makes it for shards of at most `images` images: where all weights
+  /// transformed would go to memory and back (8 MiB and more), and every panel of them meets few tiles
+  /// (every run of which reads all tiles), the passes transform them. From measurements at
+  /// development time.
+  package func packing(images: Int) -> Convolution {
+    var convolution = self
+    let transformed = (path == .winograd5 ? 49 : 36) * groupInputs * outputChannels
+    convolution.packsInPasses =
+      path != .direct && transformed > 2_097_152
+      && chunkCapacity(images: images) * pathTiles <= 128
+    return convolution
   }
 
   package var padding: Int { kernel / 2 }
@@ -188,8 +204,9 @@ extension Convolution {
     }
   }
 
-  /// Elements of the weights as the forward pass reads them.
+  /// Elements of the weights as `packForward` packs them.
   package var forwardWeightCount: Int {
+    if packsInPasses { return 0 }
     switch path {
     case .winograd4:
       return WinogradTiles<WinogradF4>.frequencies
@@ -201,8 +218,9 @@ extension Convolution {
     }
   }
 
-  /// Elements of the weights as the data gradient reads them.
+  /// Elements of the weights as `packBackward` packs them.
   package var backwardWeightCount: Int {
+    if packsInPasses { return 0 }
     switch path {
     case .winograd4:
       return WinogradTiles<WinogradF4>.frequencies
@@ -214,11 +232,13 @@ extension Convolution {
     }
   }
 
-  /// Weights in memory order to what the forward pass reads.
+  /// Packs weights in memory order for the forward pass, and returns what that takes: `packed`, or
+  /// `weights` themselves.
   package func packForward(
     _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, space: Workspace,
     pool: WorkerPool
-  ) {
+  ) -> UnsafePointer<Float> {
+    if packsInPasses { return weights }
     switch path {
     case .winograd4:
       WinogradPass<WinogradF4>(self).packForward(weights, into: packed, space, pool)
@@ -226,6 +246,7 @@ extension Convolution {
       WinogradPass<WinogradF5>(self).packForward(weights, into: packed, space, pool)
     case .direct: packForwardDirect(weights, into: packed, pool: pool)
     }
+    return UnsafePointer(packed)
   }
 
   private func packForwardDirect(
@@ -241,11 +262,13 @@ extension Convolution {
     }
   }
 
-  /// Weights in memory order to what the data gradient reads.
+  /// Packs weights in memory order for the data gradient, and returns what that takes: `packed`, or
+  /// `weights` themselves.
   package func packBackward(
     _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>, space: Workspace,
     pool: WorkerPool
-  ) {
+  ) -> UnsafePointer<Float> {
+    if packsInPasses { return weights }
     switch path {
     case .winograd4:
       WinogradPass<WinogradF4>(self).packBackward(weights, into: packed, space, pool)
@@ -253,6 +276,7 @@ extension Convolution {
       WinogradPass<WinogradF5>(self).packBackward(weights, into: packed, space, pool)
     case .direct: packBackwardDirect(weights, into: packed, pool: pool)
     }
+    return UnsafePointer(packed)
   }
 
   private func packBackwardDirect(

@@ -100,11 +100,11 @@ enum Panels {
     }
   }
 
-  /// Eight rows of eight columns to eight columns of eight rows.
+  /// Eight rows of eight columns to eight columns of eight rows, which are overwritten or added to.
   @inline(__always)
-  private static func transposeBlock(
+  static func transposeBlock(
     _ source: UnsafePointer<Float>, stride from: Int, into target: UnsafeMutablePointer<Float>,
-    stride to: Int
+    stride to: Int, accumulate: Bool = false
   ) {
     typealias L = SIMD8<Float>
     let (a, b, c, d) = (
@@ -115,7 +115,8 @@ enum Panels {
       L.load(source + 7 * from)
     )
     @inline(__always) func store(_ k: Int) {
-      L(a[k], b[k], c[k], d[k], e[k], f[k], g[k], h[k]).store(target + k * to)
+      let column = L(a[k], b[k], c[k], d[k], e[k], f[k], g[k], h[k])
+      (accumulate ? L.load(target + k * to) + column : column).store(target + k * to)
     }
     store(0)
     store(1)

@@ -1,19 +1,21 @@
+import CKernelBuild
+
 /// The passes of a stride-1 3x3 convolution by Winograd F(mxm, 3x3).
 ///
 /// Forward: y = Aᵀ·[Σ U ∘ (Bᵀ·d·B)]·A. The data gradient is its transpose, and not a convolution of its
 /// own: dx = B·[Σ U ∘ (A·dy·Aᵀ)]·Bᵀ, overlapping tiles added up; so that A·dy·Aᵀ serves the weight
 /// gradient Gᵀ·[Σ (Bᵀ·d·B) ∘ (A·dy·Aᵀ)]·G, too.
 struct WinogradPass<F: WinogradLines> {
-  private let convolution: Convolution
+  let convolution: Convolution
 
   init(_ convolution: Convolution) { self.convolution = convolution }
 
-  private typealias Tiles = WinogradTiles<F>
-  private var inputChannels: Int { convolution.inputChannels }
-  private var outputChannels: Int { convolution.outputChannels }
-  private var groups: Int { convolution.groups }
-  private var groupInputs: Int { convolution.groupInputs }
-  private var groupOutputs: Int { convolution.groupOutputs }
+  typealias Tiles = WinogradTiles<F>
+  var inputChannels: Int { convolution.inputChannels }
+  var outputChannels: Int { convolution.outputChannels }
+  var groups: Int { convolution.groups }
+  var groupInputs: Int { convolution.groupInputs }
+  var groupOutputs: Int { convolution.groupOutputs }
   private var inputImage: Int { convolution.inputPixels * inputChannels }
   private var outputImage: Int { convolution.outputPixels * outputChannels }
 
@@ -38,7 +40,8 @@ struct WinogradPass<F: WinogradLines> {
     let transform = weights
     pool.run(transform.forwardTasks) { task, worker in
       transform.transformForward(
-        task: task, weights: source, into: packed, scratch: space.worker(worker))
+        task: task, weights: source, into: transform.forwardTarget(task: task, in: packed),
+        scratch: space.worker(worker))
     }
   }
 
@@ -49,7 +52,8 @@ struct WinogradPass<F: WinogradLines> {
     let transform = weights
     pool.run(transform.backwardTasks) { task, worker in
       transform.transformBackward(
-        task: task, weights: source, into: packed, scratch: space.worker(worker))
+        task: task, weights: source, into: transform.backwardTarget(task: task, in: packed),
+        scratch: space.worker(worker))
     }
   }
 
@@ -57,7 +61,15 @@ struct WinogradPass<F: WinogradLines> {
 
   /// Elements of a thread's part of the workspace.
   var workerCount: Int {
-    max(RowProduct.scratchCount, Tiles.scratchCount, weights.backwardScratch)
+    scratchCount + (convolution.packsInPasses ? panelScratchCount : 0)
+  }
+
+  /// What a single transform or product takes of it.
+  var scratchCount: Int {
+    let most = max(
+      RowProduct.scratchCount, Tiles.scratchCount, weights.backwardScratch,
+      WinogradWeights<F>.gradientScratch)
+    return (most + 15) / 16 * 16
   }
 
   func forwardCount(images: Int) -> Int {
@@ -70,11 +82,11 @@ struct WinogradPass<F: WinogradLines> {
     let panels = groups * Panels.storedColumns(groupInputs)
     return Tiles.frequencies
       * (spread(tiles * panels) + spread(tiles * outputChannels) + spread(tiles * inputChannels)
-        + weights.gradientMatrix)
+        + (convolution.packsInPasses ? 0 : weights.gradientMatrix))
   }
 
   /// Where a shard's chunks have their matrices.
-  private struct Matrices {
+  struct Matrices {
     var inputs: UnsafeMutablePointer<Float>
     var outputs: UnsafeMutablePointer<Float>
     var inputGradients: UnsafeMutablePointer<Float>
@@ -91,12 +103,12 @@ struct WinogradPass<F: WinogradLines> {
   }
 
   /// Elements of one frequency's input panels over `rows` tiles, all groups.
-  private func panelMatrix(_ rows: Int) -> Int {
+  func panelMatrix(_ rows: Int) -> Int {
     spread(rows * groups * Panels.storedColumns(groupInputs))
   }
 
   func forward(
-    _ chunk: Range<Int>, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+    _ chunk: Range<Int>, _ input: UnsafePointer<Float>, _ passWeights: UnsafePointer<Float>,
     _ output: UnsafeMutablePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
     _ before: SliceBody, _ after: SliceBody
   ) {
@@ -116,15 +128,14 @@ struct WinogradPass<F: WinogradLines> {
         ) { (first + $0, inputChannels) }
       }
     }
-    pool.run(Tiles.frequencies * groups) { task, worker in
-      let (frequency, group) = task.quotientAndRemainder(dividingBy: groups)
-      multiplyRows(
-        rows, from: v + frequency * inputMatrix + group * groupInputs, stride: inputChannels,
-        depth: groupInputs,
-        panels: packed + frequency * weights.forwardMatrix
-          + group * groupInputs * Panels.storedColumns(groupOutputs), columns: groupOutputs,
-        into: m + frequency * outputMatrix + group * groupOutputs, targetStride: outputChannels,
-        scratch: space.worker(worker))
+    if convolution.packsInPasses {
+      pool.run(weights.forwardTasks) { task, worker in
+        multiplyForwardPanel(task, rows: rows, passWeights, v, into: m, space.worker(worker))
+      }
+    } else {
+      pool.run(Tiles.frequencies * groups) { task, worker in
+        multiplyForward(task, rows: rows, passWeights, v, into: m, space.worker(worker))
+      }
     }
     pool.run(convolution.slices(images: chunk.count)) { index, worker in
       let images = convolution.slice(index, of: chunk)
@@ -139,11 +150,28 @@ struct WinogradPass<F: WinogradLines> {
     }
   }
 
-  /// A plain product of row-major rows with panels.
-  private func multiplyRows(
+  /// The product of one frequency and group with its packed weights.
+  private func multiplyForward(
+    _ task: Int, rows: Int, _ packed: UnsafePointer<Float>, _ v: UnsafePointer<Float>,
+    into m: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>
+  ) {
+    let (frequency, group) = task.quotientAndRemainder(dividingBy: groups)
+    multiplyRows(
+      rows, from: v + frequency * spread(rows * inputChannels) + group * groupInputs,
+      stride: inputChannels, depth: groupInputs,
+      packed: packed + frequency * weights.forwardMatrix
+        + group * groupInputs * Panels.storedColumns(groupOutputs), columns: groupOutputs,
+      panels: 0..<Panels.count(columns: groupOutputs),
+      into: m + frequency * spread(rows * outputChannels) + group * groupOutputs,
+      targetStride: outputChannels, scratch: scratch)
+  }
+
+  /// A plain product of row-major rows with some of the panels.
+  func multiplyRows(
     _ rows: Int, from source: UnsafePointer<Float>, stride: Int, depth: Int,
-    panels: UnsafePointer<Float>, columns: Int, into target: UnsafeMutablePointer<Float>,
-    targetStride: Int, scratch: UnsafeMutablePointer<Float>
+    packed: UnsafePointer<Float>, columns: Int, panels: Range<Int>,
+    into target: UnsafeMutablePointer<Float>, targetStride: Int,
+    scratch: UnsafeMutablePointer<Float>
   ) {
     var product = RowProduct(scratch: scratch)
     product.appendSegment(tap: 0)
@@ -158,8 +186,8 @@ struct WinogradPass<F: WinogradLines> {
       }
       product.rows = end - first
       product.multiply(
-        depth: depth, b: panels, bRows: depth, columns: columns,
-        panels: 0..<Panels.count(columns: columns), accumulate: false)
+        depth: depth, b: packed, bRows: depth, columns: columns, panels: panels,
+        accumulate: false)
     }
   }
 
@@ -175,11 +203,17 @@ struct WinogradPass<F: WinogradLines> {
       before(images, chunk, worker)
       for image in images { transformBackward(image, chunk, pass, place, space.worker(worker)) }
     }
-    let tasks = Tiles.frequencies * groups
+    let isFirst = chunk.lowerBound == 0
+    let tasks =
+      convolution.packsInPasses ? weights.backwardTasks : Tiles.frequencies * groups
     pool.run(tasks + besideTasks) { task, worker in
+      let scratch = space.worker(worker)
       if task < tasks {
-        multiplyBackward(
-          task, rows: rows, isFirst: chunk.lowerBound == 0, pass, place, space.worker(worker))
+        if convolution.packsInPasses {
+          multiplyBackwardPanel(task, rows: rows, isFirst: isFirst, pass, place, scratch)
+        } else {
+          multiplyBackward(task, rows: rows, isFirst: isFirst, pass, place, scratch)
+        }
       } else {
         beside(chunk, task - tasks, worker)
       }
@@ -237,28 +271,47 @@ struct WinogradPass<F: WinogradLines> {
     _ scratch: UnsafeMutablePointer<Float>
   ) {
     let (frequency, group) = task.quotientAndRemainder(dividingBy: groups)
+    let offset = group * groupOutputs * Panels.storedColumns(groupInputs)
+    multiplyBackward(
+      frequency, group, rows: rows, panels: 0..<Panels.count(columns: groupInputs), place,
+      weights: pass.inputGradient == nil
+        ? nil : pass.weights + frequency * weights.backwardMatrix + offset,
+      products: place.weightGradients + frequency * weights.gradientMatrix + offset,
+      accumulate: !isFirst, scratch)
+  }
+
+  /// Both products of one frequency and group for some panels over inputs.
+  ///
+  /// `weights` (packed; none without a data gradient) and `products` begin at panel 0.
+  func multiplyBackward(
+    _ frequency: Int, _ group: Int, rows: Int, panels: Range<Int>, _ place: Matrices,
+    weights: UnsafePointer<Float>?, products: UnsafeMutablePointer<Float>, accumulate: Bool,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
     let stored = Panels.storedColumns(groupInputs)
     let outputs =
       place.outputs + frequency * spread(rows * outputChannels) + group * groupOutputs
     let positions = ColumnProduct(count: rows, stride: outputChannels)
-    for panel in 0..<Panels.count(columns: groupInputs) {
+    for row in 0..<rows {
+      var channel = 0
+      while channel < groupOutputs {
+        kernel_build_prefetch(outputs + row * outputChannels + channel)
+        channel += 16
+      }
+    }
+    for panel in panels {
       // Column 0 of the panel's own matrix, as `multiply` counts columns over all panels.
       let first = panel * Panels.width
-      let products =
-        place.weightGradients + frequency * weights.gradientMatrix
-        + group * groupOutputs * stored + first * groupOutputs - first
       positions.multiply(
         a: outputs, m: groupOutputs,
         panels: place.inputs + frequency * panelMatrix(rows) + group * rows * stored, depth: rows,
-        start: 0,
-        columns: stored, panel: panel, c: products,
-        stride: Panels.storedWidth(panel: panel, columns: groupInputs), accumulate: !isFirst)
+        start: 0, columns: stored, panel: panel, c: products + first * groupOutputs - first,
+        stride: Panels.storedWidth(panel: panel, columns: groupInputs), accumulate: accumulate)
     }
-    guard pass.inputGradient != nil else { return }
+    guard let weights else { return }
     multiplyRows(
-      rows, from: outputs, stride: outputChannels, depth: groupOutputs,
-      panels: pass.weights + frequency * weights.backwardMatrix + group * groupOutputs * stored,
-      columns: groupInputs,
+      rows, from: outputs, stride: outputChannels, depth: groupOutputs, packed: weights,
+      columns: groupInputs, panels: panels,
       into: place.inputGradients + frequency * spread(rows * inputChannels) + group * groupInputs,
       targetStride: inputChannels, scratch: scratch)
   }
@@ -267,11 +320,13 @@ struct WinogradPass<F: WinogradLines> {
   func finish(
     images: Int, _ pass: BackwardPass, _ space: Workspace, _ pool: WorkerPool
   ) {
+    if convolution.packsInPasses { return }
     let products = matrices(images: images, space).weightGradients
     let transform = weights
     pool.run(transform.backwardTasks) { task, worker in
       transform.transformGradient(
-        task: task, products: products, into: pass.weightGradient, scratch: space.worker(worker))
+        task: task, products: transform.backwardTarget(task: task, in: products),
+        into: pass.weightGradient, accumulate: false, scratch: space.worker(worker))
     }
   }
 }

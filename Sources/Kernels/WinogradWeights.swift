@@ -1,3 +1,5 @@
+import CKernelBuild
+
 /// The weights of Winograd F(mxm, 3x3), between their place in memory and the (m + 2)² products.
 ///
 /// Weights are [group][tap][inputs][outputs] (of one group). The products' right-hand sides are
@@ -26,34 +28,58 @@ struct WinogradWeights<F: WinogradLines> {
   /// Elements of scratch of the other transforms.
   static var lineScratch: Int { 3 * F.size * 8 + 9 * 8 }
 
+  /// Where a panel of the transformed weights lies in the first of the (m + 2)² matrices, and how far
+  /// apart the matrices are.
+  struct Target {
+    var panel: UnsafeMutablePointer<Float>
+    var matrixStride: Int
+  }
+
+  /// The place of panel `task` over outputs among all panels.
+  func forwardTarget(task: Int, in matrices: UnsafeMutablePointer<Float>) -> Target {
+    let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: outputs))
+    return Target(
+      panel: matrices + group * inputs * Panels.storedColumns(outputs)
+        + panel * Panels.width * inputs, matrixStride: forwardMatrix)
+  }
+
+  /// The place of panel `task` over inputs among all panels.
+  func backwardTarget(task: Int, in matrices: UnsafeMutablePointer<Float>) -> Target {
+    let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
+    return Target(
+      panel: matrices + group * outputs * Panels.storedColumns(inputs)
+        + panel * Panels.width * outputs, matrixStride: backwardMatrix)
+  }
+
   /// U = G·g·Gᵀ of one panel over outputs.
   func transformForward(
-    task: Int, weights: UnsafePointer<Float>, into matrices: UnsafeMutablePointer<Float>,
+    task: Int, weights: UnsafePointer<Float>, into target: Target,
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: outputs))
     let stored = Panels.storedWidth(panel: panel, columns: outputs)
     let first = panel * Panels.width
     let source = weights + group * groupWeights + first
-    let target =
-      matrices + group * inputs * Panels.storedColumns(outputs) + first * inputs
     for input in 0..<inputs {
+      if input + 8 < inputs {
+        for tap in 0..<9 {
+          kernel_build_prefetch(source + (tap * inputs + input + 8) * outputs)
+        }
+      }
       transformRow(
         source + input * outputs, tapStride: inputs * outputs, valid: min(stored, outputs - first),
-        stored: stored, target + input * stored, matrixStride: forwardMatrix, scratch)
+        stored: stored, target.panel + input * stored, matrixStride: target.matrixStride, scratch)
     }
   }
 
   /// The same of the weights with inputs and outputs exchanged: one panel over inputs.
   func transformBackward(
-    task: Int, weights: UnsafePointer<Float>, into matrices: UnsafeMutablePointer<Float>,
+    task: Int, weights: UnsafePointer<Float>, into target: Target,
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
     let stored = Panels.storedWidth(panel: panel, columns: inputs)
     let first = panel * Panels.width
-    let target =
-      matrices + group * outputs * Panels.storedColumns(inputs) + first * outputs
     for tap in 0..<9 {
       let source = weights + group * groupWeights + tap * inputs * outputs
       // One panel, at the beginning of its own part of the scratch.
@@ -64,7 +90,7 @@ struct WinogradWeights<F: WinogradLines> {
     for output in 0..<outputs {
       transformRow(
         scratch + output * stored, tapStride: outputs * stored, valid: stored, stored: stored,
-        target + output * stored, matrixStride: backwardMatrix,
+        target.panel + output * stored, matrixStride: target.matrixStride,
         scratch + 9 * outputs * Panels.width)
     }
   }
@@ -118,48 +144,93 @@ struct WinogradWeights<F: WinogradLines> {
     }
   }
 
-  /// dw = Gᵀ·u·G of one panel over inputs, into weights' order.
+  /// dw (+)= Gᵀ·u·G of one panel over inputs, into weights' order.
+  ///
+  /// `products`: the panel's products. Takes `gradientScratch` elements of scratch.
   func transformGradient(
-    task: Int, products: UnsafePointer<Float>, into gradient: UnsafeMutablePointer<Float>,
+    task: Int, products: Target, into gradient: UnsafeMutablePointer<Float>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
     let stored = Panels.storedWidth(panel: panel, columns: inputs)
     let first = panel * Panels.width
-    let source =
-      products + group * outputs * Panels.storedColumns(inputs) + first * outputs
     let target = gradient + group * groupWeights
-    for output in 0..<outputs {
+    let half = scratch + Self.blockOutputs * 9 * 8
+    // Blocks of whole cache lines of the gradient: eight inputs of sixteen outputs.
+    var output = 0
+    while output < outputs {
+      let count = min(Self.blockOutputs, outputs - output)
       var lane = 0
       while first + lane < min(first + stored, inputs) {
-        gradientLanes(source + output * stored + lane, into: scratch)
-        let valid = min(8, inputs - first - lane)
-        for tap in 0..<9 {
-          let place = target + (tap * inputs + first + lane) * outputs + output
-          for next in 0..<valid { place[next * outputs] = scratch[tap * 8 + next] }
+        for next in 0..<count {
+          if next < 8 && output + Self.blockOutputs < outputs {
+            for tap in 0..<9 {
+              kernel_build_prefetch_write(
+                target + (tap * inputs + first + lane + next) * outputs + output + Self.blockOutputs)
+            }
+          }
+          gradientLanes(
+            products.panel + (output + next) * stored + lane, products.matrixStride,
+            into: scratch + next * 9 * 8, half: half)
         }
+        storeGradient(
+          scratch, outputs: count, inputs: min(8, inputs - first - lane),
+          target + (first + lane) * outputs + output, accumulate)
         lane += 8
+      }
+      output += count
+    }
+  }
+
+  private static var blockOutputs: Int { 16 }
+  /// Elements of scratch of `transformGradient`.
+  static var gradientScratch: Int { blockOutputs * 9 * 8 + 3 * F.size * 8 }
+
+  /// A block [outputs][9][8 inputs] to its place in the gradient, [9][inputs][outputs].
+  @inline(__always)
+  private func storeGradient(
+    _ block: UnsafeMutablePointer<Float>, outputs count: Int, inputs valid: Int,
+    _ target: UnsafeMutablePointer<Float>, _ accumulate: Bool
+  ) {
+    for tap in 0..<9 {
+      let (source, place) = (block + tap * 8, target + tap * inputs * outputs)
+      var output = 0
+      if valid == 8 {
+        while output + 8 <= count {
+          Panels.transposeBlock(
+            source + output * 72, stride: 72, into: place + output, stride: outputs,
+            accumulate: accumulate)
+          output += 8
+        }
+      }
+      while output < count {
+        for next in 0..<valid {
+          let value = source[output * 72 + next]
+          place[next * outputs + output] =
+            accumulate ? place[next * outputs + output] + value : value
+        }
+        output += 1
       }
     }
   }
 
-  /// Eight channels' products to their 3x3 weights, [9][8] at the beginning of `scratch`.
+  /// Eight channels' products to their 3x3 weights, [9][8] at `weights`.
   @inline(__always)
   private func gradientLanes(
-    _ source: UnsafePointer<Float>, into scratch: UnsafeMutablePointer<Float>
+    _ source: UnsafePointer<Float>, _ matrixStride: Int,
+    into weights: UnsafeMutablePointer<Float>, half: UnsafeMutablePointer<Float>
   ) {
     typealias L = SIMD8<Float>
-    let half = scratch + 9 * 8
     for j in 0..<F.size {
       F.weightGradient(
         L.self,
         Line(
-          source + j * gradientMatrix, every: F.size * gradientMatrix, into: half + j * 8,
+          source + j * matrixStride, every: F.size * matrixStride, into: half + j * 8,
           every: F.size * 8))
     }
     for i in 0..<3 {
       F.weightGradient(
-        L.self, Line(half + i * F.size * 8, every: 8, into: scratch + 3 * i * 8, every: 8))
+        L.self, Line(half + i * F.size * 8, every: 8, into: weights + 3 * i * 8, every: 8))
     }
   }
 }

@@ -115,7 +115,7 @@ private final class Job: @unchecked Sendable {
   /// Tasks follow each other within microseconds, and waking a sleeping thread takes tens of them: so
   /// a thread first looks for a while, which costs little where cores are short.
   private func spin(until isDone: () -> Bool) {
-    for _ in 0..<2_000 {
+    for _ in 0..<20_000 {
       if isDone() { return }
       kernel_build_pause()
     }

@@ -36,7 +36,8 @@ final class LayerMeasurement {
   ) {
     (self.block, self.blocks, self.images) = (block, blocks, images)
     (self.pool, self.repetitions) = (pool, repetitions)
-    let (dense, pointwise) = (block.convolution(kernel: 3), block.convolution(kernel: 1))
+    let dense = block.convolution(kernel: 3).packing(images: images)
+    let pointwise = block.convolution(kernel: 1)
     (self.dense, self.pointwise) = (dense, pointwise)
     let stem = block.recomputesBranches ? StemConvolution(dense) : nil
     self.stem = stem
@@ -114,9 +115,9 @@ extension LayerMeasurement {
       let (forward, backward) =
         kernel == 3 ? (packed[0], packed[1]) : (packed[2], packed[3])
       let packing = fastest {
-        convolution.packForward(weights.base, into: forward.base, space: space, pool: pool)
+        _ = convolution.packForward(weights.base, into: forward.base, space: space, pool: pool)
         guard block.layer > 0 else { return }
-        convolution.packBackward(weights.base, into: backward.base, space: space, pool: pool)
+        _ = convolution.packBackward(weights.base, into: backward.base, space: space, pool: pool)
       }
       let isFirst = block.layer == 0
       let (x, z) = (images * block.inputCount, images * block.outputCount)
@@ -131,10 +132,13 @@ extension LayerMeasurement {
           seconds: seconds,
           operations: 2 * macs, bytes: 4 * Double(values))
       }
+      if !convolution.packsInPasses {
+        layers.append(
+          layer(
+            .packing, packing, 0,
+            isFirst ? w + forward.count : 2 * w + forward.count + backward.count))
+      }
       layers += [
-        layer(
-          .packing, packing, 0,
-          isFirst ? w + forward.count : 2 * w + forward.count + backward.count),
         layer(.forward, fastest { self.forward(kernel) }, macs, x + z + w),
         layer(
           .backward, fastest { self.backward(kernel) }, isFirst ? macs : 2 * macs,
@@ -144,10 +148,15 @@ extension LayerMeasurement {
     return layers
   }
 
+  /// What the 3x3's passes take.
+  private func passWeights(_ packed: Arena) -> UnsafePointer<Float> {
+    UnsafePointer(dense.packsInPasses ? weights.base : packed.base)
+  }
+
   private func forward(_ kernel: Int) {
     if kernel == 3 {
       dense.forward(
-        images: images, input: input.base, weights: packed[0].base, output: outputs[0].base,
+        images: images, input: input.base, weights: passWeights(packed[0]), output: outputs[0].base,
         space: space, pool: pool, before: { _, _, _ in }, after: { _, _, _ in })
       return
     }
@@ -164,7 +173,7 @@ extension LayerMeasurement {
       dense.backward(
         images: images,
         BackwardPass(
-          input: input.base, outputGradient: chunkGradients[0].base, weights: packed[1].base,
+          input: input.base, outputGradient: chunkGradients[0].base, weights: passWeights(packed[1]),
           inputGradient: target, accumulate: block.hasIdentity,
           weightGradient: weightGradient.base),
         space: space, pool: pool, before: { _, _, _ in }, besideTasks: 0,

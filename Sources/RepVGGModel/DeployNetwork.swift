@@ -66,7 +66,7 @@ package final class DeployNetwork {
       shared: shared.base, workers: scratch.base, workerCount: workerCount)
     packed = blocks.map { Arena(count: $0.convolution.forwardWeightCount) }
     for (block, packed) in zip(blocks, packed) {
-      block.convolution.packForward(
+      _ = block.convolution.packForward(
         block.weight, into: packed.base, space: workspace, pool: pool)
     }
     head = ClassifierHead(shape: shape, pool: pool, trains: false)

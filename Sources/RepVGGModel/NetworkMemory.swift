@@ -111,7 +111,7 @@ struct BlockWorkspace {
   /// `images`: the most of one shard.
   init(_ block: BlockShape, images: Int) {
     func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
-    let dense = block.convolution(kernel: 3)
+    let dense = block.convolution(kernel: 3).packing(images: images)
     let pointwise = block.convolution(kernel: 1)
     let chunkImages = dense.chunkCapacity(images: images)
     let outputs = aligned(chunkImages * dense.outputPixels * dense.outputChannels)

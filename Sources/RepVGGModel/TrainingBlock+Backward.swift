@@ -74,9 +74,12 @@ extension TrainingBlock {
   /// (+ the identity's part); and the previous block's backward sums.
   func differentiateConvolutions(_ inputs: [ShardImages], previous: TrainingBlock?) {
     let space = memory.workspace
+    var weights = PackedWeights(
+      dense: UnsafePointer(packedDense), pointwise: UnsafePointer(packedPointwise))
     if previous != nil {
-      dense.packBackward(parameters.denseWeight, into: packedDense, space: space, pool: pool)
-      pointwise.packBackward(
+      weights.dense = dense.packBackward(
+        parameters.denseWeight, into: packedDense, space: space, pool: pool)
+      weights.pointwise = pointwise.packBackward(
         parameters.pointwiseWeight, into: packedPointwise, space: space, pool: pool)
     }
     let chunk = ChunkGradients(workspace, space)
@@ -87,21 +90,21 @@ extension TrainingBlock {
         partial.update(repeating: 0, count: parameters.gradientCount)
       } else {
         parameters.clearPadding(partial, pointwiseCount: pointwise.weightCount)
-        differentiate(shard, input, chunk, into: partial, previous: previous)
+        differentiate(shard, input, weights, chunk, into: partial, previous: previous)
       }
       previous?.combineBackwardSums(shard: shard, slices: dense.slices(images: input.count))
     }
   }
 
   private func differentiate(
-    _ shard: Int, _ input: ShardImages, _ chunk: ChunkGradients,
+    _ shard: Int, _ input: ShardImages, _ weights: PackedWeights, _ chunk: ChunkGradients,
     into partial: UnsafeMutablePointer<Float>, previous: TrainingBlock?
   ) {
     let inputGradient = previous.map { memory.gradient($0.index, shard: shard) }
     dense.backward(
       images: input.count,
       BackwardPass(
-        input: input.pixels, outputGradient: chunk.dense, weights: packedDense,
+        input: input.pixels, outputGradient: chunk.dense, weights: weights.dense,
         inputGradient: inputGradient, accumulate: shape.hasIdentity,
         weightGradient: partial + parameters.denseGradientOffset),
       space: memory.workspace, pool: pool,
@@ -120,7 +123,7 @@ extension TrainingBlock {
           images,
           outputGradient: chunk.pointwise
             + (images.lowerBound - chunkImages.lowerBound) * shape.outputCount,
-          weights: packedPointwise, inputGradient: inputGradient, accumulate: true,
+          weights: weights.pointwise, inputGradient: inputGradient, accumulate: true,
           space: memory.workspace, worker: worker)
         previous.sumBackward(
           shard: shard, images: images,
@@ -153,6 +156,12 @@ extension TrainingBlock {
     pointwise.packGradient(
       images, of: chunkImages, outputGradient: chunk.pointwise, panels: chunk.pointwisePanels)
   }
+}
+
+/// The convolutions' weights as their backward passes take them.
+private struct PackedWeights {
+  var dense: UnsafePointer<Float>
+  var pointwise: UnsafePointer<Float>
 }
 
 /// Where a chunk's gradients of the convolutions' outputs lie.

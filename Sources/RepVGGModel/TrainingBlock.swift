@@ -40,7 +40,7 @@ class TrainingBlock {
     self.pool = pool
     self.parameters = parameters
     self.counter = counter
-    dense = shape.convolution(kernel: 3)
+    dense = shape.convolution(kernel: 3).packing(images: network.shardCapacity)
     pointwise = shape.convolution(kernel: 1)
     workspace = BlockWorkspace(shape, images: network.shardCapacity)
     batchNorm = network.batchNorm
@@ -79,15 +79,15 @@ class TrainingBlock {
   ///
   /// `previous` writes its output, this block's input, first.
   func convolve(_ inputs: [ShardImages], previous: TrainingBlock?, withSums: Bool) {
-    dense.packForward(
+    let denseWeights = dense.packForward(
       parameters.denseWeight, into: packedDense, space: memory.workspace, pool: pool)
-    pointwise.packForward(
+    let pointwiseWeights = pointwise.packForward(
       parameters.pointwiseWeight, into: packedPointwise, space: memory.workspace, pool: pool)
     let (sums, inputSums) = (memory.sums[index], memory.inputSums[index])
     for (shard, input) in inputs.enumerated() {
       let (z3, z1) = (memory.dense(index, shard: shard), memory.pointwise(index, shard: shard))
       dense.forward(
-        images: input.count, input: input.pixels, weights: packedDense, output: z3,
+        images: input.count, input: input.pixels, weights: denseWeights, output: z3,
         space: memory.workspace, pool: pool,
         before: { images, _, worker in
           let target =
@@ -103,7 +103,7 @@ class TrainingBlock {
         },
         after: { images, _, worker in
           pointwise.forward(
-            images, input: input.pixels, weights: packedPointwise, output: z1,
+            images, input: input.pixels, weights: pointwiseWeights, output: z1,
             space: memory.workspace, worker: worker)
           guard withSums else { return }
           let target = sums.cleared(shard: shard, slice: dense.sliceNumber(images))

@@ -47,6 +47,13 @@ package struct KernelPlan: Sendable, Equatable {
     return five < four ? .winograd5 : .winograd4
   }
 
+  /// Whether the 3x3 convolution's weights are transformed where they are multiplied, a few panels at
+  /// a time.
+  private var packsInPasses: Bool {
+    isWinograd && frequencies * inputs * block.outputChannels > 2_097_152
+      && chunkImages * tiles <= 128
+  }
+
   // MARK: - Cuts
 
   private var sliceImages: Int { max(1, 64 / block.inputPixels) }
@@ -93,7 +100,7 @@ package struct KernelPlan: Sendable, Equatable {
       backward =
         frequencies
         * (spread(rows * groups * stored(inputs)) + activations
-          + spread(groups * outputs * stored(inputs)))
+          + (packsInPasses ? 0 : spread(groups * outputs * stored(inputs))))
     }
     return max(
       forward, aligned(backward) + 2 * aligned(chunkOutputs) + aligned(panels))
@@ -115,7 +122,10 @@ package struct KernelPlan: Sendable, Equatable {
     }
     if isWinograd {
       let size = path == .winograd5 ? 7 : 6
-      return aligned(max(plain, 9 * outputs * panelWidth + 3 * size * 8 + 72))
+      let single = aligned(max(tables, 9 * outputs * panelWidth + 3 * size * 8 + 72))
+      let (forward, backward) = (panelWidth * inputs, panelWidth * outputs)
+      let run = packsInPasses ? frequencies * max(spread(forward), 2 * spread(backward)) : 0
+      return aligned(max(plain, single + run))
     }
     return plain
   }
@@ -127,7 +137,8 @@ package struct KernelPlan: Sendable, Equatable {
       let columns = stored(block.outputChannels)
       return aligned(9 * block.inputChannels * columns) + aligned(block.inputChannels * columns)
     }
-    return aligned(isWinograd ? frequencies * spread(larger) : 9 * larger) + aligned(larger)
+    let dense = packsInPasses ? 0 : isWinograd ? frequencies * spread(larger) : 9 * larger
+    return aligned(dense) + aligned(larger)
   }
 
   /// Float64 sums of all slices and of the shard, over the block's output and over its input.

@@ -50,6 +50,42 @@ import _TestSupport
     }
   }
 
+  /// Weights transformed a panel at a time, both tile sizes, half panels, groups: the bits of weights
+  /// transformed as a whole; the weight gradient of several chunks is added up in another order.
+  @Test(arguments: [1, 3]) func packingInPassesDoesNotChangeBits(threads: Int) {
+    let cases: [(Convolution, images: Int, chunks: Int)] = [
+      (Self.layer(3, 1, 1, (216, 216), 14), 3, 1), (Self.layer(3, 1, 1, (248, 248), 8), 2, 1),
+      (Self.layer(3, 1, 2, (312, 312), 14), 2, 1), (Self.layer(3, 1, 2, (312, 312), 14), 13, 2),
+    ]
+    for (layer, images, chunks) in cases {
+      let inPasses = layer.packing(images: images)
+      #expect(inPasses.packsInPasses && inPasses.chunks(images: images) == chunks)
+      #expect(inPasses.forwardWeightCount == 0 && inPasses.backwardWeightCount == 0)
+      let (expected, results) = (
+        ConvolutionComparison(.init(convolution: layer, images: images)).results(),
+        ConvolutionComparison(.init(convolution: inPasses, images: images, threads: threads))
+          .results()
+      )
+      #expect(results.output == expected.output)
+      #expect(results.inputGradient == expected.inputGradient)
+      if chunks == 1 {
+        #expect(results.weightGradient == expected.weightGradient)
+      } else {
+        #expect(
+          relativeError(results.weightGradient, expected.weightGradient.map(Double.init)) < 1e-6)
+      }
+    }
+  }
+
+  /// Many images meet their weights often enough to keep them.
+  @Test func packingDependsOnTilesAndWeights() {
+    let layer = Self.layer(3, 1, 1, (512, 512), 14)
+    #expect(layer.packing(images: 8).packsInPasses)
+    #expect(!layer.packing(images: 32).packsInPasses)
+    #expect(!Self.layer(3, 1, 1, (192, 192), 14).packing(images: 8).packsInPasses)
+    #expect(!Self.layer(3, 2, 1, (512, 2048), 14).packing(images: 8).packsInPasses)
+  }
+
   @Test func bandsAreWholeBlocksAndFitATable() {
     #expect(RowProduct.bandRows <= RowProduct.capacity)
     #expect(RowProduct.bandRows % 6 == 0 && RowProduct.bandRows % 8 == 0)

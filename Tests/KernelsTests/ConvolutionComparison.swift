@@ -89,30 +89,33 @@ struct ConvolutionComparison {
     let workers = convolution.workerCount
     withFloats(shared) { shared in
       withFloats(workers * threads) { worker in
-        let space = Workspace(shared: shared, workers: worker, workerCount: workers)
-        forward(memory, space, pool, into: &results.output)
-        backward(memory, space, pool, accumulate: accumulate, into: &results)
+        withFloats(memory.count) { weights in
+          weights.update(from: memory, count: memory.count)
+          let space = Workspace(shared: shared, workers: worker, workerCount: workers)
+          forward(weights, space, pool, into: &results.output)
+          backward(weights, space, pool, accumulate: accumulate, into: &results)
+        }
       }
     }
     return results
   }
 
   private func forward(
-    _ memory: [Float], _ space: Workspace, _ pool: WorkerPool, into output: inout [Float]
+    _ memory: UnsafePointer<Float>, _ space: Workspace, _ pool: WorkerPool, into output: inout [Float]
   ) {
     output.withUnsafeMutableBufferPointer { output in
       guard let output = output.baseAddress else { return }
       withFloats(convolution.forwardWeightCount) { packed in
-        convolution.packForward(memory, into: packed, space: space, pool: pool)
+        let weights = convolution.packForward(memory, into: packed, space: space, pool: pool)
         convolution.forward(
-          images: images, input: nhwc(input), weights: packed, output: output, space: space,
+          images: images, input: nhwc(input), weights: weights, output: output, space: space,
           pool: pool, before: { _, _, _ in }, after: { _, _, _ in })
       }
     }
   }
 
   private func backward(
-    _ memory: [Float], _ space: Workspace, _ pool: WorkerPool, accumulate: Bool,
+    _ memory: UnsafePointer<Float>, _ space: Workspace, _ pool: WorkerPool, accumulate: Bool,
     into results: inout Results
   ) {
     let (source, pixels) = (nhwc(gradient), nhwc(input))
@@ -122,11 +125,11 @@ struct ConvolutionComparison {
         guard let weightGradient = weightGradient.baseAddress else { return }
         withFloats(convolution.backwardWeightCount) { packed in
           withFloats(max(1, images) * imageCount) { chunk in
-            convolution.packBackward(memory, into: packed, space: space, pool: pool)
+            let weights = convolution.packBackward(memory, into: packed, space: space, pool: pool)
             convolution.backward(
               images: images,
               BackwardPass(
-                input: pixels, outputGradient: chunk, weights: packed,
+                input: pixels, outputGradient: chunk, weights: weights,
                 inputGradient: inputGradient.baseAddress, accumulate: accumulate,
                 weightGradient: weightGradient), space: space, pool: pool,
               before: { images, chunkImages, _ in
