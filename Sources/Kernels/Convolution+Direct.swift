@@ -8,18 +8,19 @@ extension Convolution {
   // MARK: Forward
 
   func forwardDirect(
-    _ chunk: Range<Int>, _ input: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
+    _ images: Int, _ input: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
     _ output: UnsafeMutablePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
     _ before: SliceBody, _ after: SliceBody
   ) {
-    let slices = slices(images: chunk.count)
-    pool.run(slices) { index, worker in before(slice(index, of: chunk), chunk, worker) }
-    let bands = Bands(self, images: chunk, of: .output, phase: (0, 0))
-    pool.run(bands.count * bands.panelGroups) { task, worker in
-      let (band, part) = task.quotientAndRemainder(dividingBy: bands.panelGroups)
-      multiply(bands, band, part: part, input, weights, output, space.worker(worker), false)
-    }
-    pool.run(slices) { index, worker in after(slice(index, of: chunk), chunk, worker) }
+    forEachChunk(
+      images: images, pool: pool, begin: before,
+      products: { chunk in
+        let bands = Bands(self, images: chunk.images, of: .output, phase: (0, 0))
+        pool.run(bands.count * bands.panelGroups) { task, worker in
+          let (band, part) = task.quotientAndRemainder(dividingBy: bands.panelGroups)
+          multiply(bands, band, part: part, input, weights, output, space.worker(worker), false)
+        }
+      }, finish: after)
   }
 
   /// output ← input ⋆ weights for some of a shard's images, on one thread.
@@ -171,35 +172,44 @@ extension Convolution {
   }
 
   func backwardDirect(
-    _ chunk: Range<Int>, _ pass: BackwardPass, _ space: Workspace, _ pool: WorkerPool,
+    _ images: Int, _ pass: BackwardPass, _ space: Workspace, _ pool: WorkerPool,
     _ before: SliceBody, _ besideTasks: Int, _ beside: BesideBody, _ after: SliceBody
   ) {
-    let slices = slices(images: chunk.count)
-    pool.run(slices) { index, worker in
-      let images = slice(index, of: chunk)
-      before(images, chunk, worker)
-      packGradient(images, of: chunk, outputGradient: pass.outputGradient, panels: space.shared)
-    }
-    let dataTasks = pass.inputGradient == nil ? 0 : slices
-    pool.run(dataTasks + weightGradientTasks + besideTasks) { task, worker in
-      if task < dataTasks {
-        guard let inputGradient = pass.inputGradient else { return }
-        let images = slice(task, of: chunk)
-        dataGradient(
-          images,
-          outputGradient: pass.outputGradient
-            + (images.lowerBound - chunk.lowerBound) * outputPixels * outputChannels,
-          weights: pass.weights, inputGradient: inputGradient, accumulate: pass.accumulate,
-          space: space, worker: worker)
-      } else if task < dataTasks + weightGradientTasks {
-        addWeightGradient(
-          task: task - dataTasks, chunk: chunk, input: pass.input, panels: space.shared,
-          weightGradient: pass.weightGradient)
-      } else {
-        beside(chunk, task - dataTasks - weightGradientTasks, worker)
-      }
-    }
-    pool.run(slices) { index, worker in after(slice(index, of: chunk), chunk, worker) }
+    forEachChunk(
+      images: images, pool: pool,
+      begin: { images, chunk, worker in
+        before(images, chunk, worker)
+        packGradient(
+          images, of: chunk.images, outputGradient: pass.outputGradient, panels: space.shared)
+      },
+      products: { chunk in
+        let dataTasks = pass.inputGradient == nil ? 0 : slices(images: chunk.images.count)
+        let ownTasks = dataTasks + weightGradientTasks
+        pool.run(ownTasks + besideTasks) { task, worker in
+          if task < dataTasks {
+            dataGradient(slice(task, of: chunk.images), of: chunk, pass, space, worker)
+          } else if task < ownTasks {
+            addWeightGradient(
+              task: task - dataTasks, chunk: chunk.images, input: pass.input,
+              panels: space.shared, weightGradient: pass.weightGradient)
+          } else {
+            beside(chunk, task - ownTasks, worker)
+          }
+        }
+      }, finish: after)
+  }
+
+  private func dataGradient(
+    _ images: Range<Int>, of chunk: ImageChunk, _ pass: BackwardPass, _ space: Workspace,
+    _ worker: Int
+  ) {
+    guard let inputGradient = pass.inputGradient else { return }
+    dataGradient(
+      images,
+      outputGradient: pass.outputGradient
+        + (images.lowerBound - chunk.images.lowerBound) * outputPixels * outputChannels,
+      weights: pass.weights, inputGradient: inputGradient, accumulate: pass.accumulate,
+      space: space, worker: worker)
   }
 
   // MARK: Bands

@@ -3,16 +3,25 @@
 ///
 /// `before` and `after` are called once for every slice of a chunk, with a worker's number: before
 /// the convolution reads the slice's input, and when its output is complete. Passes over the same
-/// images belong there, since they then find them in the cache.
+/// images belong there, since they then find them in the cache. `after` of one chunk and `before` of
+/// the next may run at the same time.
 package typealias SliceBody = (
-  _ images: Range<Int>, _ chunk: Range<Int>, _ worker: Int
+  _ images: Range<Int>, _ chunk: ImageChunk, _ worker: Int
 ) -> Void
+
+/// Images of a shard that pass through a convolution's phases together.
+package struct ImageChunk: Sendable {
+  package var images: Range<Int>
+  /// Among the shard's chunks.
+  package var index: Int
+}
 
 /// What a backward pass reads and writes.
 package struct BackwardPass {
   /// [images][input pixels][input channels], the shard's.
   package var input: UnsafePointer<Float>
-  /// The gradient of the output, of a chunk's images alone: `before` writes it.
+  /// The gradient of the output, of a chunk's images alone: `before` writes it, and the next chunk's
+  /// over it.
   package var outputGradient: UnsafeMutablePointer<Float>
   /// What `packBackward` returns.
   package var weights: UnsafePointer<Float>
@@ -38,7 +47,7 @@ package struct BackwardPass {
 }
 
 /// A task that runs beside a backward pass's products on a chunk of images.
-package typealias BesideBody = (_ chunk: Range<Int>, _ task: Int, _ worker: Int) -> Void
+package typealias BesideBody = (_ chunk: ImageChunk, _ task: Int, _ worker: Int) -> Void
 
 extension Convolution {
   /// output ← input ⋆ weights for `images` images; `weights` is what `packForward` returns.
@@ -47,18 +56,15 @@ extension Convolution {
     output: UnsafeMutablePointer<Float>, space: Workspace, pool: WorkerPool, before: SliceBody,
     after: SliceBody
   ) {
-    for index in 0..<chunks(images: images) {
-      let chunk = chunk(index, images: images)
-      switch path {
-      case .winograd4:
-        WinogradPass<WinogradF4>(self).forward(
-          chunk, input, weights, output, space, pool, before, after)
-      case .winograd5:
-        WinogradPass<WinogradF5>(self).forward(
-          chunk, input, weights, output, space, pool, before, after)
-      case .direct:
-        forwardDirect(chunk, input, weights, output, space, pool, before, after)
-      }
+    switch path {
+    case .winograd4:
+      WinogradPass<WinogradF4>(self).forward(
+        images, input, weights, output, space, pool, before, after)
+    case .winograd5:
+      WinogradPass<WinogradF5>(self).forward(
+        images, input, weights, output, space, pool, before, after)
+    case .direct:
+      forwardDirect(images, input, weights, output, space, pool, before, after)
     }
   }
 
@@ -72,25 +78,41 @@ extension Convolution {
       pass.weightGradient.update(repeating: 0, count: weightCount)
       return
     }
-    for index in 0..<chunks(images: images) {
-      let chunk = chunk(index, images: images)
-      switch path {
-      case .winograd4:
-        WinogradPass<WinogradF4>(self).backward(
-          chunk, images: images, pass, space, pool, before, besideTasks, beside, after)
-      case .winograd5:
-        WinogradPass<WinogradF5>(self).backward(
-          chunk, images: images, pass, space, pool, before, besideTasks, beside, after)
-      case .direct:
-        backwardDirect(chunk, pass, space, pool, before, besideTasks, beside, after)
-      }
-    }
     switch path {
     case .winograd4:
-      WinogradPass<WinogradF4>(self).finish(images: images, pass, space, pool)
+      WinogradPass<WinogradF4>(self).backward(
+        images, pass, space, pool, before, besideTasks, beside, after)
     case .winograd5:
-      WinogradPass<WinogradF5>(self).finish(images: images, pass, space, pool)
-    case .direct: break
+      WinogradPass<WinogradF5>(self).backward(
+        images, pass, space, pool, before, besideTasks, beside, after)
+    case .direct:
+      backwardDirect(images, pass, space, pool, before, besideTasks, beside, after)
+    }
+  }
+
+  /// Leads a shard's chunks through the phases of a pass: `begin` for every slice, `products` (which
+  /// runs tasks of its own), `finish` for every slice. A chunk's last phase and the next one's first
+  /// are one, so that threads wait for each other less often.
+  func forEachChunk(
+    images: Int, pool: WorkerPool, begin: SliceBody, products: (ImageChunk) -> Void,
+    finish: SliceBody
+  ) {
+    let count = chunks(images: images)
+    var done: ImageChunk?
+    for index in 0...count {
+      let next =
+        index < count ? ImageChunk(images: chunk(index, images: images), index: index) : nil
+      let doneSlices = done.map { slices(images: $0.images.count) } ?? 0
+      let nextSlices = next.map { slices(images: $0.images.count) } ?? 0
+      pool.run(doneSlices + nextSlices) { task, worker in
+        if task < doneSlices {
+          if let done { finish(slice(task, of: done.images), done, worker) }
+        } else if let next {
+          begin(slice(task - doneSlices, of: next.images), next, worker)
+        }
+      }
+      if let next { products(next) }
+      done = next
     }
   }
 }

@@ -108,46 +108,49 @@ struct WinogradPass<F: WinogradLines> {
   }
 
   func forward(
-    _ chunk: Range<Int>, _ input: UnsafePointer<Float>, _ passWeights: UnsafePointer<Float>,
+    _ images: Int, _ input: UnsafePointer<Float>, _ passWeights: UnsafePointer<Float>,
     _ output: UnsafeMutablePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
     _ before: SliceBody, _ after: SliceBody
   ) {
     let tiles = inputTiles
-    let rows = chunk.count * tiles.count
-    let inputMatrix = spread(rows * inputChannels)
-    let outputMatrix = spread(rows * outputChannels)
-    let (v, m) = (space.shared, space.shared + Tiles.frequencies * inputMatrix)
-    pool.run(convolution.slices(images: chunk.count)) { index, worker in
-      let images = convolution.slice(index, of: chunk)
-      before(images, chunk, worker)
-      for image in images {
-        let first = v + (image - chunk.lowerBound) * tiles.count * inputChannels
-        tiles.transformInput(
-          input + image * inputImage, channels: 0..<inputChannels,
-          matrixStride: inputMatrix, scratch: space.worker(worker)
-        ) { (first + $0, inputChannels) }
-      }
-    }
-    if convolution.packsInPasses {
-      pool.run(weights.forwardTasks) { task, worker in
-        multiplyForwardPanel(task, rows: rows, passWeights, v, into: m, space.worker(worker))
-      }
-    } else {
-      pool.run(Tiles.frequencies * groups) { task, worker in
-        multiplyForward(task, rows: rows, passWeights, v, into: m, space.worker(worker))
-      }
-    }
-    pool.run(convolution.slices(images: chunk.count)) { index, worker in
-      let images = convolution.slice(index, of: chunk)
-      for image in images {
-        let first = (image - chunk.lowerBound) * tiles.count * outputChannels
-        outputTiles.transformOutput(
-          Tiles.Matrices(
-            base: m + first, matrixStride: outputMatrix, tileStride: outputChannels),
-          scratch: space.worker(worker), into: output + image * outputImage)
-      }
-      after(images, chunk, worker)
-    }
+    // Both matrices have their places for chunks of any size: one chunk's outputs are still read when
+    // the next one's inputs are written.
+    let capacity = convolution.chunkCapacity(images: images) * tiles.count
+    let (v, m) = (space.shared, space.shared + Tiles.frequencies * spread(capacity * inputChannels))
+    convolution.forEachChunk(
+      images: images, pool: pool,
+      begin: { images, chunk, worker in
+        before(images, chunk, worker)
+        let matrix = spread(chunk.images.count * tiles.count * inputChannels)
+        for image in images {
+          let first = v + (image - chunk.images.lowerBound) * tiles.count * inputChannels
+          tiles.transformInput(
+            input + image * inputImage, channels: 0..<inputChannels, matrixStride: matrix,
+            scratch: space.worker(worker)
+          ) { (first + $0, inputChannels) }
+        }
+      },
+      products: { chunk in
+        let rows = chunk.images.count * tiles.count
+        let inPasses = convolution.packsInPasses
+        pool.run(inPasses ? weights.forwardTasks : Tiles.frequencies * groups) { task, worker in
+          if inPasses {
+            multiplyForwardPanel(task, rows: rows, passWeights, v, into: m, space.worker(worker))
+          } else {
+            multiplyForward(task, rows: rows, passWeights, v, into: m, space.worker(worker))
+          }
+        }
+      },
+      finish: { images, chunk, worker in
+        let matrix = spread(chunk.images.count * tiles.count * outputChannels)
+        for image in images {
+          let first = m + (image - chunk.images.lowerBound) * tiles.count * outputChannels
+          outputTiles.transformOutput(
+            Tiles.Matrices(base: first, matrixStride: matrix, tileStride: outputChannels),
+            scratch: space.worker(worker), into: output + image * outputImage)
+        }
+        after(images, chunk, worker)
+      })
   }
 
   /// The product of one frequency and group with its packed weights.
@@ -192,46 +195,56 @@ struct WinogradPass<F: WinogradLines> {
   }
 
   func backward(
-    _ chunk: Range<Int>, images: Int, _ pass: BackwardPass, _ space: Workspace,
-    _ pool: WorkerPool, _ before: SliceBody, _ besideTasks: Int, _ beside: BesideBody,
-    _ after: SliceBody
+    _ images: Int, _ pass: BackwardPass, _ space: Workspace, _ pool: WorkerPool,
+    _ before: SliceBody, _ besideTasks: Int, _ beside: BesideBody, _ after: SliceBody
   ) {
     let place = matrices(images: images, space)
-    let rows = chunk.count * inputTiles.count
-    pool.run(convolution.slices(images: chunk.count)) { index, worker in
-      let images = convolution.slice(index, of: chunk)
-      before(images, chunk, worker)
-      for image in images { transformBackward(image, chunk, pass, place, space.worker(worker)) }
-    }
-    let isFirst = chunk.lowerBound == 0
-    let tasks =
-      convolution.packsInPasses ? weights.backwardTasks : Tiles.frequencies * groups
-    pool.run(tasks + besideTasks) { task, worker in
-      let scratch = space.worker(worker)
-      if task < tasks {
-        if convolution.packsInPasses {
-          multiplyBackwardPanel(task, rows: rows, isFirst: isFirst, pass, place, scratch)
-        } else {
-          multiplyBackward(task, rows: rows, isFirst: isFirst, pass, place, scratch)
-        }
-      } else {
-        beside(chunk, task - tasks, worker)
-      }
-    }
-    pool.run(convolution.slices(images: chunk.count)) { index, worker in
-      let images = convolution.slice(index, of: chunk)
-      if let inputGradient = pass.inputGradient {
+    let inPasses = convolution.packsInPasses
+    convolution.forEachChunk(
+      images: images, pool: pool,
+      begin: { images, chunk, worker in
+        before(images, chunk, worker)
         for image in images {
-          let first = (image - chunk.lowerBound) * inputTiles.count * inputChannels
-          let target = inputGradient + image * inputImage
-          if !pass.accumulate { target.update(repeating: 0, count: inputImage) }
-          inputTiles.addInputGradient(
-            Tiles.Matrices(
-              base: place.inputGradients + first, matrixStride: spread(rows * inputChannels),
-              tileStride: inputChannels), scratch: space.worker(worker), to: target)
+          transformBackward(image, chunk.images, pass, place, space.worker(worker))
         }
-      }
-      after(images, chunk, worker)
+      },
+      products: { chunk in
+        let (rows, isFirst) = (chunk.images.count * inputTiles.count, chunk.index == 0)
+        let tasks = inPasses ? weights.backwardTasks : Tiles.frequencies * groups
+        pool.run(tasks + besideTasks) { task, worker in
+          let scratch = space.worker(worker)
+          if task >= tasks {
+            beside(chunk, task - tasks, worker)
+          } else if inPasses {
+            multiplyBackwardPanel(task, rows: rows, isFirst: isFirst, pass, place, scratch)
+          } else {
+            multiplyBackward(task, rows: rows, isFirst: isFirst, pass, place, scratch)
+          }
+        }
+      },
+      finish: { images, chunk, worker in
+        addInputGradient(images, chunk.images, pass, place, space.worker(worker))
+        after(images, chunk, worker)
+      })
+    if !inPasses { transformGradient(pass, place, space, pool) }
+  }
+
+  /// The products of the data gradient to the gradient of some images' input.
+  private func addInputGradient(
+    _ images: Range<Int>, _ chunk: Range<Int>, _ pass: BackwardPass, _ place: Matrices,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
+    guard let inputGradient = pass.inputGradient else { return }
+    let tiles = inputTiles
+    let matrix = spread(chunk.count * tiles.count * inputChannels)
+    for image in images {
+      let first = (image - chunk.lowerBound) * tiles.count * inputChannels
+      let target = inputGradient + image * inputImage
+      if !pass.accumulate { target.update(repeating: 0, count: inputImage) }
+      tiles.addInputGradient(
+        Tiles.Matrices(
+          base: place.inputGradients + first, matrixStride: matrix, tileStride: inputChannels),
+        scratch: scratch, to: target)
     }
   }
 
@@ -292,13 +305,7 @@ struct WinogradPass<F: WinogradLines> {
     let outputs =
       place.outputs + frequency * spread(rows * outputChannels) + group * groupOutputs
     let positions = ColumnProduct(count: rows, stride: outputChannels)
-    for row in 0..<rows {
-      var channel = 0
-      while channel < groupOutputs {
-        kernel_build_prefetch(outputs + row * outputChannels + channel)
-        channel += 16
-      }
-    }
+    prefetch(rows, of: outputs)
     for panel in panels {
       // Column 0 of the panel's own matrix, as `multiply` counts columns over all panels.
       let first = panel * Panels.width
@@ -316,16 +323,25 @@ struct WinogradPass<F: WinogradLines> {
       targetStride: inputChannels, scratch: scratch)
   }
 
+  /// Both products read a frequency's tiles in other orders than the caches foresee.
+  private func prefetch(_ rows: Int, of outputs: UnsafePointer<Float>) {
+    for row in 0..<rows {
+      var channel = 0
+      while channel < groupOutputs {
+        kernel_build_prefetch(outputs + row * outputChannels + channel)
+        channel += 16
+      }
+    }
+  }
+
   /// The shard's summed products to its weight gradient.
-  func finish(
-    images: Int, _ pass: BackwardPass, _ space: Workspace, _ pool: WorkerPool
+  private func transformGradient(
+    _ pass: BackwardPass, _ place: Matrices, _ space: Workspace, _ pool: WorkerPool
   ) {
-    if convolution.packsInPasses { return }
-    let products = matrices(images: images, space).weightGradients
     let transform = weights
     pool.run(transform.backwardTasks) { task, worker in
       transform.transformGradient(
-        task: task, products: transform.backwardTarget(task: task, in: products),
+        task: task, products: transform.backwardTarget(task: task, in: place.weightGradients),
         into: pass.weightGradient, accumulate: false, scratch: space.worker(worker))
     }
   }

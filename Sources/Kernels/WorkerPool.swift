@@ -9,12 +9,14 @@ import Synchronization
 package final class WorkerPool {
   /// Threads that work, the calling one included.
   package let threads: Int
-  private let job = Job()
+  private let job: Job
   private var handles: [pthread_t] = []
 
-  /// `threads`: at least 1; with 1 every task runs on the calling thread.
-  package init(threads: Int) {
+  /// `threads`: at least 1; with 1 every task runs on the calling thread. `ownCores`: whether each
+  /// has a core to itself, where waiting in a loop takes nothing from others.
+  package init(threads: Int, ownCores: Bool = true) {
     self.threads = max(1, threads)
+    job = Job(spins: ownCores ? 20_000 : 1_000)
     for worker in 1..<self.threads { start(worker) }
   }
 
@@ -88,8 +90,10 @@ private final class Job: @unchecked Sendable {
   private var body: ((Int, Int) -> Void)?
   private var count = 0
   private var isClosed = false
+  private let spins: Int
 
-  init() {
+  init(spins: Int) {
+    self.spins = spins
     pthread_mutex_init(lock, nil)
     pthread_cond_init(changed, nil)
   }
@@ -112,10 +116,10 @@ private final class Job: @unchecked Sendable {
     pthread_mutex_unlock(lock)
   }
 
-  /// Tasks follow each other within microseconds, and waking a sleeping thread takes tens of them: so
-  /// a thread first looks for a while, which costs little where cores are short.
+  /// Tasks follow each other within a fraction of a millisecond, and waking a sleeping thread takes a
+  /// good part of one: so a thread first looks for a while, a short one where cores are short.
   private func spin(until isDone: () -> Bool) {
-    for _ in 0..<20_000 {
+    for _ in 0..<spins {
       if isDone() { return }
       kernel_build_pause()
     }

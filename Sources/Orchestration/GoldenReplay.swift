@@ -50,7 +50,7 @@ package final class GoldenReplay {
         + "\(recipe.size)")
     shape.epsilon = recipe.bn_eps
     shape.statisticsMomentum = recipe.bn_momentum
-    network = TrainingNetwork(shape: shape, pool: WorkerPool(threads: threads))
+    network = TrainingNetwork(shape: shape, pool: Machine.pool(threads: threads))
     var optimizer = RunConfig.Optimizer()
     optimizer.momentum = recipe.momentum
     optimizer.nesterov = recipe.nesterov

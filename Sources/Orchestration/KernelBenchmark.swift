@@ -124,7 +124,7 @@ package struct KernelBenchmark {
     try requireMemory(blocks)
     var report = Report()
     report.roof = roof()
-    let pool = WorkerPool(threads: settings.threads)
+    let pool = Machine.pool(threads: settings.threads)
     let shapes = Self.distinct(blocks)
     let largest = shapes.filter { !$0.block.recomputesBranches }.map(\.block.outputCount).max()
     for (block, count) in shapes {

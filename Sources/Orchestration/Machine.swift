@@ -12,8 +12,20 @@ package enum Machine {
       cpu: processor, physicalMemoryBytes: physicalMemory, cores: cores,
       blasKernel: BLAS.kernelName, blasEnvironment: blasEnvironment, mpiVersion: mpiVersion,
       programVersion: programVersion,
-      localRanks: environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1,
+      localRanks: localRanks,
       instructionSets: KernelBuild.instructionSets, panelWidth: KernelBuild.panelWidth)
+  }
+
+  /// Ranks of the job on this host.
+  private static var localRanks: Int {
+    environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1
+  }
+
+  /// The threads of this rank, which wait according to whether there is a core for every thread of
+  /// every rank here (a rank that is bound has its cores to itself).
+  package static func pool(threads: Int) -> WorkerPool {
+    let ranks = cores < onlineCores ? 1 : localRanks
+    return WorkerPool(threads: threads, ownCores: threads * ranks <= cores)
   }
 
   package static var hostName: String {

@@ -87,7 +87,7 @@ package struct ModelEvaluation {
         datasetBytes: 0),
       subject: "\(configuration): \(config.model.architecture.name) on images of "
         + "\(transform.height) x \(transform.width)")
-    let pool = WorkerPool(threads: threads)
+    let pool = Machine.pool(threads: threads)
     let form: Evaluation.Form
     do {
       switch file.form {

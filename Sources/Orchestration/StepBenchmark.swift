@@ -98,7 +98,7 @@ package struct StepBenchmark {
       shape: NetworkShape(
         blocks: blocks, classes: settings.classes, shards: owned.count,
         shardCapacity: shardSize, batchNorm: settings.batchNorm),
-      pool: WorkerPool(threads: settings.threads))
+      pool: Machine.pool(threads: settings.threads))
     try network.initialise(seed: 1)
     return Step(
       network: network, optimizer: SGD(RunConfig.Optimizer(), layout: network.layout),

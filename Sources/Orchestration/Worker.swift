@@ -36,7 +36,7 @@ package final class Worker {
       blocks: plan.blocks, classes: plan.classes,
       shards: plan.ranksShards[communicator.rank].count, shardCapacity: plan.maximumShardSize,
       batchNorm: config.training.batchNorm)
-    network = TrainingNetwork(shape: shape, pool: WorkerPool(threads: plan.threads))
+    network = TrainingNetwork(shape: shape, pool: Machine.pool(threads: plan.threads))
     optimizer = SGD(config.optimizer, layout: network.layout)
     step = Step(
       network: network, optimizer: optimizer, communicator: communicator, buckets: plan.buckets,

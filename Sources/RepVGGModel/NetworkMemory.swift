@@ -98,9 +98,10 @@ final class NetworkMemory {
 /// How much a block's passes work in, and where the parts lie, in Float32 elements.
 struct BlockWorkspace {
   /// In the shared part, after what the 3x3 convolution needs: a chunk's gradients of both
-  /// convolutions' outputs, and the 1x1's as panels.
+  /// convolutions' outputs, the 1x1's of two chunks, and once as panels.
   let denseGradient: Int
   let pointwiseGradient: Int
+  let pointwiseCount: Int
   let pointwisePanels: Int
   let sharedCount: Int
   let workerCount: Int
@@ -117,7 +118,8 @@ struct BlockWorkspace {
     let outputs = aligned(chunkImages * dense.outputPixels * dense.outputChannels)
     denseGradient = aligned(dense.backwardCount(images: images))
     pointwiseGradient = denseGradient + outputs
-    pointwisePanels = pointwiseGradient + outputs
+    pointwiseCount = outputs
+    pointwisePanels = pointwiseGradient + 2 * outputs
     let backward = pointwisePanels + aligned(pointwise.gradientPanelCount(images: chunkImages))
     let worker = max(dense.workerCount, pointwise.workerCount)
     if block.recomputesBranches {

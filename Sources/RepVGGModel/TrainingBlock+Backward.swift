@@ -114,15 +114,15 @@ extension TrainingBlock {
       besideTasks: pointwise.weightGradientTasks,
       beside: { chunkImages, task, _ in
         pointwise.addWeightGradient(
-          task: task, chunk: chunkImages, input: input.pixels, panels: chunk.pointwisePanels,
+          task: task, chunk: chunkImages.images, input: input.pixels, panels: chunk.pointwisePanels,
           weightGradient: partial)
       },
       after: { images, chunkImages, worker in
         guard let previous, let inputGradient else { return }
         pointwise.dataGradient(
           images,
-          outputGradient: chunk.pointwise
-            + (images.lowerBound - chunkImages.lowerBound) * shape.outputCount,
+          outputGradient: chunk.pointwise(chunkImages)
+            + (images.lowerBound - chunkImages.images.lowerBound) * shape.outputCount,
           weights: weights.pointwise, inputGradient: inputGradient, accumulate: true,
           space: memory.workspace, worker: worker)
         previous.sumBackward(
@@ -135,11 +135,12 @@ extension TrainingBlock {
   /// dz of every branch for some images of a chunk, one pass: the convolutions' into the chunk's
   /// memory, the identity's to where the input's gradient will be.
   private func apply(
-    _ shard: Int, _ images: Range<Int>, _ chunkImages: Range<Int>, _ chunk: ChunkGradients,
+    _ shard: Int, _ images: Range<Int>, _ chunkImages: ImageChunk, _ chunk: ChunkGradients,
     _ inputGradient: UnsafeMutablePointer<Float>?
   ) {
     let place = images.lowerBound * shape.outputCount
-    let chunkPlace = (images.lowerBound - chunkImages.lowerBound) * shape.outputCount
+    let chunkPlace = (images.lowerBound - chunkImages.images.lowerBound) * shape.outputCount
+    let pointwiseGradient = chunk.pointwise(chunkImages)
     let values = branches(shard: shard, place: place)
     var identity: BackwardBranch?
     if let value = values.identity, let inputGradient {
@@ -149,12 +150,12 @@ extension TrainingBlock {
       gated(shard: shard, place: place),
       branches: Branches(
         dense: BackwardBranch(value: values.dense, gradient: chunk.dense + chunkPlace),
-        pointwise: BackwardBranch(value: values.pointwise, gradient: chunk.pointwise + chunkPlace),
+        pointwise: BackwardBranch(value: values.pointwise, gradient: pointwiseGradient + chunkPlace),
         identity: identity),
       rows: images.count * shape.outputPixels, channels: channels,
       constants: statistics.backwardConstants(set: set(ofShard: shard)))
     pointwise.packGradient(
-      images, of: chunkImages, outputGradient: chunk.pointwise, panels: chunk.pointwisePanels)
+      images, of: chunkImages.images, outputGradient: pointwiseGradient, panels: chunk.pointwisePanels)
   }
 }
 
@@ -167,12 +168,19 @@ private struct PackedWeights {
 /// Where a chunk's gradients of the convolutions' outputs lie.
 private struct ChunkGradients {
   let dense: UnsafeMutablePointer<Float>
-  let pointwise: UnsafeMutablePointer<Float>
+  private let pointwise: UnsafeMutablePointer<Float>
+  private let pointwiseCount: Int
   let pointwisePanels: UnsafeMutablePointer<Float>
 
   init(_ workspace: BlockWorkspace, _ space: Workspace) {
     dense = space.shared + workspace.denseGradient
     pointwise = space.shared + workspace.pointwiseGradient
+    pointwiseCount = workspace.pointwiseCount
     pointwisePanels = space.shared + workspace.pointwisePanels
+  }
+
+  /// The 1x1's is still read when the next chunk's is written: they take turns in two places.
+  func pointwise(_ chunk: ImageChunk) -> UnsafeMutablePointer<Float> {
+    pointwise + chunk.index % 2 * pointwiseCount
   }
 }

@@ -103,7 +103,7 @@ package struct KernelPlan: Sendable, Equatable {
           + (packsInPasses ? 0 : spread(groups * outputs * stored(inputs))))
     }
     return max(
-      forward, aligned(backward) + 2 * aligned(chunkOutputs) + aligned(panels))
+      forward, aligned(backward) + 3 * aligned(chunkOutputs) + aligned(panels))
   }
 
   /// The part of each thread.

@@ -133,7 +133,7 @@ struct ConvolutionComparison {
                 inputGradient: inputGradient.baseAddress, accumulate: accumulate,
                 weightGradient: weightGradient), space: space, pool: pool,
               before: { images, chunkImages, _ in
-                let first = chunkImages.lowerBound
+                let first = chunkImages.images.lowerBound
                 for image in images {
                   for value in 0..<imageCount {
                     chunk[(image - first) * imageCount + value] = source[image * imageCount + value]
