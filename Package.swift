@@ -99,7 +99,9 @@ let package = Package(
       "TrainingTests",
       [
         "Training", "RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels",
+        "CAllocationCounter",
       ]),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     tests("DeploymentTests", ["Deployment", "RepVGGModel", "RunPlanning", "Tensors"]),
     tests(
       "OrchestrationTests",

@@ -118,8 +118,10 @@ extension Convolution {
     groups * Panels.count(columns: groupOutputs) * taps
   }
 
-  /// Positions whose operands stay in the first cache while a panel's sums are made.
-  private static let runPositions = 256
+  /// Positions whose operands stay in the first cache while a panel's sums are made: fewer where all
+  /// channels of a position do, more where a gradient of many channels is loaded and stored for every
+  /// run of them. From measurements at development time.
+  private var runPositions: Int { groupInputs <= 96 ? 120 : 256 }
 
   /// Adds a chunk's part to the weight gradient (or begins it), for one tap, group and panel.
   package func addWeightGradient(
@@ -136,8 +138,8 @@ extension Convolution {
     let depth = chunk.count * outputPixels
     let b = panels + group * depth * Panels.storedColumns(groupOutputs)
     var accumulate = chunk.lowerBound > 0
-    let rowsTogether = max(1, Self.runPositions / outputWidth)
-    let imagesTogether = max(1, Self.runPositions / outputPixels)
+    let rowsTogether = max(1, runPositions / outputWidth)
+    let imagesTogether = max(1, runPositions / outputPixels)
     var first = 0
     repeat {
       let images = min(imagesTogether, chunk.count - first)

@@ -61,6 +61,7 @@ struct WinogradWeights<F: WinogradLines> {
     let first = panel * Panels.width
     let source = weights + group * groupWeights + first
     for input in 0..<inputs {
+      // A panel's rows lie far apart: the caches do not foresee them.
       if input + 8 < inputs {
         for tap in 0..<9 {
           kernel_build_prefetch(source + (tap * inputs + input + 8) * outputs)
@@ -163,11 +164,10 @@ struct WinogradWeights<F: WinogradLines> {
       var lane = 0
       while first + lane < min(first + stored, inputs) {
         for next in 0..<count {
+          // Where the next block goes: too many places for the caches to foresee.
           if next < 8 && output + Self.blockOutputs < outputs {
-            for tap in 0..<9 {
-              kernel_build_prefetch_write(
-                target + (tap * inputs + first + lane + next) * outputs + output + Self.blockOutputs)
-            }
+            let place = target + (first + lane + next) * outputs + output + Self.blockOutputs
+            for tap in 0..<9 { kernel_build_prefetch_write(place + tap * inputs * outputs) }
           }
           gradientLanes(
             products.panel + (output + next) * stored + lane, products.matrixStride,

@@ -9,6 +9,8 @@ import Synchronization
 package final class WorkerPool {
   /// Threads that work, the calling one included.
   package let threads: Int
+  /// Runs that threads have shared so far.
+  package private(set) var sharedRuns = 0
   private let job: Job
   private var handles: [pthread_t] = []
 
@@ -34,6 +36,8 @@ package final class WorkerPool {
       for task in 0..<count { body(task, 0) }
       return
     }
+    sharedRuns += 1
+    // Takes a few tens of bytes for the closure, the only memory that a step asks for.
     withoutActuallyEscaping(body) { escaping in
       job.open(count: count, body: escaping)
       job.takeTasks(worker: 0)

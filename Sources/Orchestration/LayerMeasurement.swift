@@ -173,8 +173,8 @@ extension LayerMeasurement {
       dense.backward(
         images: images,
         BackwardPass(
-          input: input.base, outputGradient: chunkGradients[0].base, weights: passWeights(packed[1]),
-          inputGradient: target, accumulate: block.hasIdentity,
+          input: input.base, outputGradient: chunkGradients[0].base,
+          weights: passWeights(packed[1]), inputGradient: target, accumulate: block.hasIdentity,
           weightGradient: weightGradient.base),
         space: space, pool: pool, before: { _, _, _ in }, besideTasks: 0,
         beside: { _, _, _ in }, after: { _, _, _ in })

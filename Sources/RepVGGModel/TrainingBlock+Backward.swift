@@ -140,7 +140,7 @@ extension TrainingBlock {
   ) {
     let place = images.lowerBound * shape.outputCount
     let chunkPlace = (images.lowerBound - chunkImages.images.lowerBound) * shape.outputCount
-    let pointwiseGradient = chunk.pointwise(chunkImages)
+    let pointwiseBase = chunk.pointwise(chunkImages)
     let values = branches(shard: shard, place: place)
     var identity: BackwardBranch?
     if let value = values.identity, let inputGradient {
@@ -150,12 +150,13 @@ extension TrainingBlock {
       gated(shard: shard, place: place),
       branches: Branches(
         dense: BackwardBranch(value: values.dense, gradient: chunk.dense + chunkPlace),
-        pointwise: BackwardBranch(value: values.pointwise, gradient: pointwiseGradient + chunkPlace),
+        pointwise: BackwardBranch(value: values.pointwise, gradient: pointwiseBase + chunkPlace),
         identity: identity),
       rows: images.count * shape.outputPixels, channels: channels,
       constants: statistics.backwardConstants(set: set(ofShard: shard)))
     pointwise.packGradient(
-      images, of: chunkImages.images, outputGradient: pointwiseGradient, panels: chunk.pointwisePanels)
+      images, of: chunkImages.images, outputGradient: pointwiseBase,
+      panels: chunk.pointwisePanels)
   }
 }
 

@@ -159,7 +159,12 @@ extension TrainingNetwork {
           momentum: shape.statisticsMomentum)
       }
     }
-    for name in batchCounts.keys { batchCounts[name, default: 0] += 1 }
+    // By index: a loop over keys would hold a copy of the dictionary.
+    var place = batchCounts.startIndex
+    while place != batchCounts.endIndex {
+      batchCounts.values[place] += 1
+      batchCounts.formIndex(after: &place)
+    }
   }
 
   /// Bytes that the network has allocated, apart from parameters and gradients: what grows with the

@@ -41,6 +41,7 @@ package final class GradientReduction {
     self.buckets = buckets
     reducesNorms = batchNorm == .local
     reduced = communicator.size == 1 ? gradients : Arena(count: gradients.count)
+    pending.reserveCapacity(buckets.count + 1)
   }
 
   /// To be called at the start of a backward pass.
@@ -94,9 +95,7 @@ package final class GradientReduction {
   }
 
   private func poll() throws {
-    var remaining: [any PendingReduction] = []
-    for reduction in pending where try !reduction.poll() { remaining.append(reduction) }
-    pending = remaining
+    try pending.removeAll { try $0.poll() }
   }
 
   private func timed(_ body: () throws -> Void) rethrows {

@@ -33,17 +33,26 @@ package final class SGD {
     self.runs = runs
   }
 
-  /// Updates `parameters` by `gradients` (both laid out like the momentum).
-  package func update(_ parameters: Arena, gradients: Arena, learningRate: Double) {
+  /// Updates `parameters` by `gradients` (both laid out like the momentum), which the pool's threads
+  /// share.
+  package func update(
+    _ parameters: Arena, gradients: Arena, learningRate: Double, pool: WorkerPool
+  ) {
     for run in runs {
-      let offset = run.range.lowerBound
-      updateSGD(
-        parameters: parameters.base + offset, gradients: gradients.base + offset,
-        momentum: momentum.base + offset, count: run.range.count,
-        coefficients: SGDCoefficients(
-          learningRate: Float(learningRate), momentum: Float(configuration.momentum),
-          weightDecay: run.decays ? Float(configuration.weightDecay) : 0,
-          nesterov: configuration.nesterov))
+      let coefficients = SGDCoefficients(
+        learningRate: Float(learningRate), momentum: Float(configuration.momentum),
+        weightDecay: run.decays ? Float(configuration.weightDecay) : 0,
+        nesterov: configuration.nesterov)
+      pool.run((run.range.count + Self.part - 1) / Self.part) { task, _ in
+        let offset = run.range.lowerBound + task * Self.part
+        updateSGD(
+          parameters: parameters.base + offset, gradients: gradients.base + offset,
+          momentum: momentum.base + offset,
+          count: min(Self.part, run.range.upperBound - offset), coefficients: coefficients)
+      }
     }
   }
+
+  /// Parameters of a task.
+  private static let part = 65_536
 }

@@ -45,6 +45,10 @@ package final class Step {
   private let batchNorm: RunConfig.BatchNormMode
   private let logitGradients: Arena
   private var shardTotals: [Loss.Totals]
+  /// Images of the batch at hand, and where the gradients of every shard's logits lie: kept, so that
+  /// a step allocates nothing.
+  private var images: [ShardImages] = []
+  private let shardLogitGradients: [UnsafePointer<Float>]
   private let summary: UnsafeMutableBufferPointer<Double>
   private var statisticsCollectives = 0
   private var statisticsBytes = 0
@@ -63,7 +67,12 @@ package final class Step {
       communicator: communicator, gradients: network.gradients, layout: network.layout,
       buckets: buckets, batchNorm: batchNorm)
     loss = Loss(labelSmoothing: labelSmoothing)
-    logitGradients = Arena(count: shape.imageCapacity * shape.classes)
+    let logitGradients = Arena(count: shape.imageCapacity * shape.classes)
+    self.logitGradients = logitGradients
+    shardLogitGradients = (0..<shape.shards).map {
+      UnsafePointer(logitGradients.base + $0 * shape.shardCapacity * shape.classes)
+    }
+    images.reserveCapacity(shape.shards)
     shardTotals = Array(repeating: Loss.Totals(), count: shape.shards)
     summary = .allocate(capacity: 6)
     summary.initialize(repeating: 0)
@@ -84,11 +93,13 @@ package final class Step {
   ) throws -> StepOutcome {
     let start = monotonicSeconds()
     (statisticsCollectives, statisticsBytes, statisticsSeconds) = (0, 0, 0)
-    try network.forward(batch.map(\.images), reduceStatistics: reduceStatistics)
+    images.removeAll(keepingCapacity: true)
+    for samples in batch { images.append(samples.images) }
+    try network.forward(images, reduceStatistics: reduceStatistics)
     evaluateLoss(batch, globalCount: globalCount)
     reduction.begin()
     try network.backward(
-      logitGradients: batch.indices.map { UnsafePointer(logitGradient(shard: $0)) },
+      logitGradients: shardLogitGradients,
       reduceStatistics: reduceStatistics, gradientsReady: reduction.gradientsReady)
     try reduction.finish()
     let totals = try exchangeSummary(wishesToStop: wishesToStop, hasFailed: hasFailed)
@@ -158,7 +169,8 @@ package final class Step {
 
   private func update(learningRate: Double) {
     optimizer.update(
-      network.parameters, gradients: reduction.reduced, learningRate: learningRate)
+      network.parameters, gradients: reduction.reduced, learningRate: learningRate,
+      pool: network.pool)
     network.updateRunningStatistics()
   }
 }

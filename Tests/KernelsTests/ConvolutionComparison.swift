@@ -101,7 +101,8 @@ struct ConvolutionComparison {
   }
 
   private func forward(
-    _ memory: UnsafePointer<Float>, _ space: Workspace, _ pool: WorkerPool, into output: inout [Float]
+    _ memory: UnsafePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
+    into output: inout [Float]
   ) {
     output.withUnsafeMutableBufferPointer { output in
       guard let output = output.baseAddress else { return }

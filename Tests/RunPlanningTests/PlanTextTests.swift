@@ -43,12 +43,12 @@ struct PlanTextTests {
       shard scratch          20.48 kB
       activations             1.23 MB
       activation gradients   47.04 kB
-      scratch               362.11 kB
-      evaluation              1.18 MB
+      scratch               377.79 kB
+      evaluation              1.19 MB
       loader                141.12 kB
       dataset                54.88 MB
-      total                  57.94 MB
-    memory of 3 ranks on one host: 173.83 MB
+      total                  57.97 MB
+    memory of 3 ranks on one host: 173.92 MB
 
     messages per step
       forward statistics    5   2.22 kB  float64  blocking
