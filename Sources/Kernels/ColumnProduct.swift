@@ -35,8 +35,8 @@ struct ColumnProduct {
     inner = Loop(count: count, a: stride, b: 1)
   }
 
-  /// C [m][columns], rows `stride` apart, from `m` channels at `a` and panel `panel` of `panels`
-  /// (B's `depth` positions; a tap may begin at position `start`).
+  /// C [m][a panel's columns], rows `stride` apart, from `m` channels at `a` and panel `panel` of
+  /// `panels` (B's `depth` positions; a tap may begin at position `start`).
   func multiply(
     a: UnsafePointer<Float>, m: Int, panels: UnsafePointer<Float>, depth: Int, start: Int,
     columns: Int, panel: Int, c: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool,
@@ -45,7 +45,7 @@ struct ColumnProduct {
     let first = panel * Panels.width
     let stored = Panels.storedWidth(panel: panel, columns: columns)
     let job = Job(
-      a: a, m: m, b: panels + first * depth + start * stored, c: c + first, stride: stride,
+      a: a, m: m, b: panels + first * depth + start * stored, c: c, stride: stride,
       columns: columns - first, accumulate: accumulate, offsets: offsets)
     if offsets == nil {
       multiply(SideBySide.self, job, isHalf: stored < Panels.width)

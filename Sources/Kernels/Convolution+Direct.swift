@@ -77,7 +77,10 @@ extension Convolution {
         &product, band: band, source: source + group * depth, target: target + group * columns,
         zeros: zeros)
       product.multiply(
-        depth: depth, b: weights + group * taps * depth * Panels.storedColumns(columns),
+        depth: depth,
+        b: weights
+          + taps * depth
+          * (group * Panels.storedColumns(columns) + range.lowerBound * Panels.width),
         bRows: taps * depth, columns: columns, panels: range, accumulate: accumulate)
     }
   }
@@ -118,9 +121,10 @@ extension Convolution {
     groups * Panels.count(columns: groupOutputs) * taps
   }
 
-  /// Positions whose operands stay in the first cache while a panel's sums are made: fewer where all
-  /// channels of a position do, more where a gradient of many channels is loaded and stored for every
-  /// run of them. From measurements at development time.
+  /// Positions whose operands a panel's sums read again and again: 120 where a group has at most 96
+  /// inputs, so that all channels of them stay in the first cache; else 256, as the gradient of many
+  /// channels is loaded and stored once for every run of positions. From measurements at development
+  /// time.
   private var runPositions: Int { groupInputs <= 96 ? 120 : 256 }
 
   /// Adds a chunk's part to the weight gradient (or begins it), for one tap, group and panel.
@@ -134,7 +138,9 @@ extension Convolution {
     let (ky, kx) = tap.quotientAndRemainder(dividingBy: kernel)
     let ys = positions(ky, size: inputHeight, outputs: outputHeight)
     let xs = positions(kx, size: inputWidth, outputs: outputWidth)
-    let c = weightGradient + group * groupWeights + tap * groupInputs * groupOutputs
+    let c =
+      weightGradient + group * groupWeights + tap * groupInputs * groupOutputs
+      + panel * Panels.width
     let depth = chunk.count * outputPixels
     let b = panels + group * depth * Panels.storedColumns(groupOutputs)
     var accumulate = chunk.lowerBound > 0

@@ -4,7 +4,7 @@
 /// `before` and `after` are called once for every slice of a chunk, with a worker's number: before
 /// the convolution reads the slice's input, and when its output is complete. Passes over the same
 /// images belong there, since they then find them in the cache. `after` of one chunk and `before` of
-/// the next may run at the same time.
+/// the next may run at the same time: what one writes and the other reads needs two places.
 package typealias SliceBody = (
   _ images: Range<Int>, _ chunk: ImageChunk, _ worker: Int
 ) -> Void
@@ -20,8 +20,8 @@ package struct ImageChunk: Sendable {
 package struct BackwardPass {
   /// [images][input pixels][input channels], the shard's.
   package var input: UnsafePointer<Float>
-  /// The gradient of the output, of a chunk's images alone: `before` writes it, and the next chunk's
-  /// over it.
+  /// The gradient of the output, of a chunk's images alone, which `before` writes. The next chunk's
+  /// may be there already when `after` runs.
   package var outputGradient: UnsafeMutablePointer<Float>
   /// What `packBackward` returns.
   package var weights: UnsafePointer<Float>

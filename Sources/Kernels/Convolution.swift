@@ -1,8 +1,8 @@
 /// One convolution as RepVGG has them: 3x3 with padding 1 or 1x1 with padding 0, stride 1 or more,
 /// groups, no bias; forward, data gradient and weight gradient over NHWC images.
 ///
-/// Weights are [group][tap][cin / groups][cout / groups]; the passes read them packed
-/// (`packForward`, `packBackward`), once a step. How the work on a shard's images is cut into chunks,
+/// Weights are [group][tap][cin / groups][cout / groups]; the passes read them packed once a step
+/// (`packForward`, `packBackward`), or pack them themselves (`packsInPasses`). How the work on a shard's images is cut into chunks,
 /// slices and products is a function of this shape and the number of images alone: never of threads,
 /// ranks or the machine's load.
 package struct Convolution: Sendable, Equatable {
@@ -41,16 +41,15 @@ package struct Convolution: Sendable, Equatable {
     self.inputWidth = inputWidth
   }
 
-  /// The convolution as training makes it for shards of at most `images` images: where all weights
-  /// transformed would go to memory and back (8 MiB and more), and every panel of them meets few tiles
-  /// (every run of which reads all tiles), the passes transform them. From measurements at
-  /// development time.
+  /// The convolution as training makes it for shards of at most `images` images: where the transformed
+  /// weights are more than a core's caches hold (4 MiB) and meet few tiles, the passes transform them,
+  /// a panel at a time. With more tiles packing once is faster, as every panel reads all tiles. From
+  /// measurements at development time.
   package func packing(images: Int) -> Convolution {
     var convolution = self
     let transformed = (path == .winograd5 ? 49 : 36) * groupInputs * outputChannels
     convolution.packsInPasses =
-      path != .direct && transformed > 2_097_152
-      && chunkCapacity(images: images) * pathTiles <= 128
+      path != .direct && transformed > 1_048_576 && images * pathTiles <= 128
     return convolution
   }
 

@@ -57,13 +57,14 @@ struct RowProduct {
   func setTarget(_ row: Int, _ pointer: UnsafeMutablePointer<Float>) { targets[row] = pointer }
 
   /// Multiplies: `depth` elements of every segment, B with `bRows` rows in all, panels `panels` of
-  /// those with `columns` columns. Column c of C is written `c` elements after a row's target.
+  /// those with `columns` columns, the first of which begins at `b`. Column c of C is written `c`
+  /// elements after a row's target.
   func multiply(
     depth: Int, b: UnsafePointer<Float>, bRows: Int, columns: Int, panels: Range<Int>,
     accumulate: Bool
   ) {
     for panel in panels {
-      let start = b + panel * Panels.width * bRows
+      let start = b + (panel - panels.lowerBound) * Panels.width * bRows
       let first = panel * Panels.width
       let half = Panels.storedWidth(panel: panel, columns: columns) < Panels.width
       let job = Job(

@@ -189,7 +189,7 @@ package struct StemConvolution: Sendable {
       positions.multiply(
         a: isPointwise ? start + paddedRow + inputs : start, m: isPointwise ? inputs : patch,
         panels: scratch.panels, depth: band.count, start: 0, columns: storedOutputs, panel: panel,
-        c: products, stride: storedOutputs, accumulate: false,
+        c: products + panel * Panels.width, stride: storedOutputs, accumulate: false,
         offsets: isPointwise ? nil : scratch.offsets)
     }
   }

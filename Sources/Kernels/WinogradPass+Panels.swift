@@ -22,12 +22,10 @@ extension WinogradPass {
     weights.transformForward(
       task: task, weights: source, into: .init(panel: matrices, matrixStride: stride),
       scratch: scratch)
-    // Where panel 0 would lie.
-    let first = matrices - panel * Panels.width * groupInputs
     for frequency in 0..<Tiles.frequencies {
       multiplyRows(
         rows, from: v + frequency * spread(rows * inputChannels) + group * groupInputs,
-        stride: inputChannels, depth: groupInputs, packed: first + frequency * stride,
+        stride: inputChannels, depth: groupInputs, packed: matrices + frequency * stride,
         columns: groupOutputs, panels: panel..<panel + 1,
         into: m + frequency * spread(rows * outputChannels) + group * groupOutputs,
         targetStride: outputChannels, scratch: scratch)
@@ -50,12 +48,11 @@ extension WinogradPass {
         task: task, weights: pass.weights, into: .init(panel: matrices, matrixStride: stride),
         scratch: scratch)
     }
-    let start = panel * Panels.width * groupOutputs
     for frequency in 0..<Tiles.frequencies {
       multiplyBackward(
         frequency, group, rows: rows, panels: panel..<panel + 1, place,
-        weights: hasDataGradient ? matrices + frequency * stride - start : nil,
-        products: products + frequency * stride - start, accumulate: false, scratch)
+        weights: hasDataGradient ? matrices + frequency * stride : nil,
+        products: products + frequency * stride, accumulate: false, scratch)
     }
     weights.transformGradient(
       task: task, products: .init(panel: products, matrixStride: stride),

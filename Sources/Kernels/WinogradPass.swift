@@ -40,7 +40,7 @@ struct WinogradPass<F: WinogradLines> {
     let transform = weights
     pool.run(transform.forwardTasks) { task, worker in
       transform.transformForward(
-        task: task, weights: source, into: transform.forwardTarget(task: task, in: packed),
+        task: task, weights: source, into: transform.forwardPlace(task: task, in: packed),
         scratch: space.worker(worker))
     }
   }
@@ -52,7 +52,7 @@ struct WinogradPass<F: WinogradLines> {
     let transform = weights
     pool.run(transform.backwardTasks) { task, worker in
       transform.transformBackward(
-        task: task, weights: source, into: transform.backwardTarget(task: task, in: packed),
+        task: task, weights: source, into: transform.backwardPlace(task: task, in: packed),
         scratch: space.worker(worker))
     }
   }
@@ -82,7 +82,7 @@ struct WinogradPass<F: WinogradLines> {
     let panels = groups * Panels.storedColumns(groupInputs)
     return Tiles.frequencies
       * (spread(tiles * panels) + spread(tiles * outputChannels) + spread(tiles * inputChannels)
-        + (convolution.packsInPasses ? 0 : weights.gradientMatrix))
+        + (convolution.packsInPasses ? 0 : weights.backwardMatrix))
   }
 
   /// Where a shard's chunks have their matrices.
@@ -169,7 +169,7 @@ struct WinogradPass<F: WinogradLines> {
       targetStride: outputChannels, scratch: scratch)
   }
 
-  /// A plain product of row-major rows with some of the panels.
+  /// A plain product of row-major rows with some of the panels, the first of which is at `packed`.
   func multiplyRows(
     _ rows: Int, from source: UnsafePointer<Float>, stride: Int, depth: Int,
     packed: UnsafePointer<Float>, columns: Int, panels: Range<Int>,
@@ -289,13 +289,13 @@ struct WinogradPass<F: WinogradLines> {
       frequency, group, rows: rows, panels: 0..<Panels.count(columns: groupInputs), place,
       weights: pass.inputGradient == nil
         ? nil : pass.weights + frequency * weights.backwardMatrix + offset,
-      products: place.weightGradients + frequency * weights.gradientMatrix + offset,
+      products: place.weightGradients + frequency * weights.backwardMatrix + offset,
       accumulate: !isFirst, scratch)
   }
 
   /// Both products of one frequency and group for some panels over inputs.
   ///
-  /// `weights` (packed; none without a data gradient) and `products` begin at panel 0.
+  /// `weights` (packed; none without a data gradient) and `products` begin at the first of them.
   func multiplyBackward(
     _ frequency: Int, _ group: Int, rows: Int, panels: Range<Int>, _ place: Matrices,
     weights: UnsafePointer<Float>?, products: UnsafeMutablePointer<Float>, accumulate: Bool,
@@ -307,12 +307,11 @@ struct WinogradPass<F: WinogradLines> {
     let positions = ColumnProduct(count: rows, stride: outputChannels)
     prefetch(rows, of: outputs)
     for panel in panels {
-      // Column 0 of the panel's own matrix, as `multiply` counts columns over all panels.
-      let first = panel * Panels.width
+      let target = products + (panel - panels.lowerBound) * Panels.width * groupOutputs
       positions.multiply(
         a: outputs, m: groupOutputs,
         panels: place.inputs + frequency * panelMatrix(rows) + group * rows * stored, depth: rows,
-        start: 0, columns: stored, panel: panel, c: products + first * groupOutputs - first,
+        start: 0, columns: stored, panel: panel, c: target,
         stride: Panels.storedWidth(panel: panel, columns: groupInputs), accumulate: accumulate)
     }
     guard let weights else { return }
@@ -341,7 +340,7 @@ struct WinogradPass<F: WinogradLines> {
     let transform = weights
     pool.run(transform.backwardTasks) { task, worker in
       transform.transformGradient(
-        task: task, products: transform.backwardTarget(task: task, in: place.weightGradients),
+        task: task, products: transform.backwardPlace(task: task, in: place.weightGradients),
         into: pass.weightGradient, accumulate: false, scratch: space.worker(worker))
     }
   }

@@ -14,46 +14,45 @@ struct WinogradWeights<F: WinogradLines> {
 
   private var groupWeights: Int { 9 * inputs * outputs }
 
-  /// Elements of all panels of one frequency.
+  /// Elements of all panels of one frequency; the weight gradient's products are laid out as the data
+  /// gradient's weights.
   var forwardMatrix: Int { spread(groups * inputs * Panels.storedColumns(outputs)) }
   var backwardMatrix: Int { spread(groups * outputs * Panels.storedColumns(inputs)) }
-  /// Elements of the products of one frequency of the weight gradient.
-  var gradientMatrix: Int { spread(groups * outputs * Panels.storedColumns(inputs)) }
 
   /// Panels of all groups: the tasks of `transformForward` and `transformBackward`.
   var forwardTasks: Int { groups * Panels.count(columns: outputs) }
   var backwardTasks: Int { groups * Panels.count(columns: inputs) }
   /// Elements of scratch of one task of `transformBackward`.
   var backwardScratch: Int { 9 * outputs * Panels.width + Self.lineScratch }
-  /// Elements of scratch of the other transforms.
-  static var lineScratch: Int { 3 * F.size * 8 + 9 * 8 }
+  /// Elements of scratch of one task of `transformForward`.
+  static var lineScratch: Int { 3 * F.size * 8 }
 
-  /// Where a panel of the transformed weights lies in the first of the (m + 2)² matrices, and how far
-  /// apart the matrices are.
-  struct Target {
+  /// Where a panel of transformed weights or of products lies in the first of the (m + 2)² matrices,
+  /// and how far apart the matrices are.
+  struct PanelPlace {
     var panel: UnsafeMutablePointer<Float>
     var matrixStride: Int
   }
 
   /// The place of panel `task` over outputs among all panels.
-  func forwardTarget(task: Int, in matrices: UnsafeMutablePointer<Float>) -> Target {
+  func forwardPlace(task: Int, in matrices: UnsafeMutablePointer<Float>) -> PanelPlace {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: outputs))
-    return Target(
+    return PanelPlace(
       panel: matrices + group * inputs * Panels.storedColumns(outputs)
         + panel * Panels.width * inputs, matrixStride: forwardMatrix)
   }
 
   /// The place of panel `task` over inputs among all panels.
-  func backwardTarget(task: Int, in matrices: UnsafeMutablePointer<Float>) -> Target {
+  func backwardPlace(task: Int, in matrices: UnsafeMutablePointer<Float>) -> PanelPlace {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
-    return Target(
+    return PanelPlace(
       panel: matrices + group * outputs * Panels.storedColumns(inputs)
         + panel * Panels.width * outputs, matrixStride: backwardMatrix)
   }
 
   /// U = G·g·Gᵀ of one panel over outputs.
   func transformForward(
-    task: Int, weights: UnsafePointer<Float>, into target: Target,
+    task: Int, weights: UnsafePointer<Float>, into target: PanelPlace,
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: outputs))
@@ -75,7 +74,7 @@ struct WinogradWeights<F: WinogradLines> {
 
   /// The same of the weights with inputs and outputs exchanged: one panel over inputs.
   func transformBackward(
-    task: Int, weights: UnsafePointer<Float>, into target: Target,
+    task: Int, weights: UnsafePointer<Float>, into target: PanelPlace,
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
@@ -149,7 +148,7 @@ struct WinogradWeights<F: WinogradLines> {
   ///
   /// `products`: the panel's products. Takes `gradientScratch` elements of scratch.
   func transformGradient(
-    task: Int, products: Target, into gradient: UnsafeMutablePointer<Float>, accumulate: Bool,
+    task: Int, products: PanelPlace, into gradient: UnsafeMutablePointer<Float>, accumulate: Bool,
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (group, panel) = task.quotientAndRemainder(dividingBy: Panels.count(columns: inputs))
@@ -165,7 +164,7 @@ struct WinogradWeights<F: WinogradLines> {
       while first + lane < min(first + stored, inputs) {
         for next in 0..<count {
           // Where the next block goes: too many places for the caches to foresee.
-          if next < 8 && output + Self.blockOutputs < outputs {
+          if next < 8 && first + lane + next < inputs && output + Self.blockOutputs < outputs {
             let place = target + (first + lane + next) * outputs + output + Self.blockOutputs
             for tap in 0..<9 { kernel_build_prefetch_write(place + tap * inputs * outputs) }
           }

@@ -11,6 +11,9 @@ package final class WorkerPool {
   package let threads: Int
   /// Runs that threads have shared so far.
   package private(set) var sharedRuns = 0
+  /// For tests: one thread takes tasks in the opposite order, which finds runs whose tasks depend on
+  /// each other.
+  package var takesLastTaskFirst = false
   private let job: Job
   private var handles: [pthread_t] = []
 
@@ -18,7 +21,7 @@ package final class WorkerPool {
   /// has a core to itself, where waiting in a loop takes nothing from others.
   package init(threads: Int, ownCores: Bool = true) {
     self.threads = max(1, threads)
-    job = Job(spins: ownCores ? 20_000 : 1_000)
+    job = Job(patience: ownCores ? 500e-6 : 25e-6)
     for worker in 1..<self.threads { start(worker) }
   }
 
@@ -33,11 +36,11 @@ package final class WorkerPool {
   /// at the same time, so `worker` may choose a scratch buffer. `body` must not call `run`.
   package func run(_ count: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
     if threads == 1 || count <= 1 {
-      for task in 0..<count { body(task, 0) }
+      for task in 0..<count { body(takesLastTaskFirst ? count - 1 - task : task, 0) }
       return
     }
     sharedRuns += 1
-    // Takes a few tens of bytes for the closure, the only memory that a step asks for.
+    // Takes a few tens of bytes for the closure.
     withoutActuallyEscaping(body) { escaping in
       job.open(count: count, body: escaping)
       job.takeTasks(worker: 0)
@@ -94,10 +97,11 @@ private final class Job: @unchecked Sendable {
   private var body: ((Int, Int) -> Void)?
   private var count = 0
   private var isClosed = false
-  private let spins: Int
+  /// Seconds for which a thread looks before it sleeps.
+  private let patience: Double
 
-  init(spins: Int) {
-    self.spins = spins
+  init(patience: Double) {
+    self.patience = patience
     pthread_mutex_init(lock, nil)
     pthread_cond_init(changed, nil)
   }
@@ -123,10 +127,19 @@ private final class Job: @unchecked Sendable {
   /// Tasks follow each other within a fraction of a millisecond, and waking a sleeping thread takes a
   /// good part of one: so a thread first looks for a while, a short one where cores are short.
   private func spin(until isDone: () -> Bool) {
-    for _ in 0..<spins {
-      if isDone() { return }
-      kernel_build_pause()
-    }
+    let start = seconds()
+    repeat {
+      for _ in 0..<64 {
+        if isDone() { return }
+        kernel_build_pause()
+      }
+    } while seconds() - start < patience
+  }
+
+  private func seconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
   }
 
   func takeTasks(worker: Int) {

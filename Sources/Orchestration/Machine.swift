@@ -22,10 +22,12 @@ package enum Machine {
   }
 
   /// The threads of this rank, which wait according to whether there is a core for every thread of
-  /// every rank here (a rank that is bound has its cores to itself).
+  /// every rank here. Cores of a rank's mask are taken to be its own where mpirun bound it and the
+  /// host has as many for every rank.
   package static func pool(threads: Int) -> WorkerPool {
-    let ranks = cores < onlineCores ? 1 : localRanks
-    return WorkerPool(threads: threads, ownCores: threads * ranks <= cores)
+    let isBound = environment("OMPI_MCA_orte_bound_at_launch") == "1"
+    let sharing = isBound && cores * localRanks <= onlineCores ? 1 : localRanks
+    return WorkerPool(threads: threads, ownCores: threads * sharing <= cores)
   }
 
   package static var hostName: String {

@@ -97,8 +97,8 @@ final class NetworkMemory {
 
 /// How much a block's passes work in, and where the parts lie, in Float32 elements.
 struct BlockWorkspace {
-  /// In the shared part, after what the 3x3 convolution needs: a chunk's gradients of both
-  /// convolutions' outputs, the 1x1's of two chunks, and once as panels.
+  /// In the shared part, after what the 3x3 convolution needs: a chunk's gradient of its output; two
+  /// places, each of `pointwiseCount` elements, for that of the 1x1's output; the latter as panels.
   let denseGradient: Int
   let pointwiseGradient: Int
   let pointwiseCount: Int

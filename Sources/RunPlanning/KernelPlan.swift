@@ -47,11 +47,11 @@ package struct KernelPlan: Sendable, Equatable {
     return five < four ? .winograd5 : .winograd4
   }
 
-  /// Whether the 3x3 convolution's weights are transformed where they are multiplied, a few panels at
-  /// a time.
+  /// Whether the 3x3 convolution's weights are transformed where they are multiplied, a panel at a
+  /// time.
   private var packsInPasses: Bool {
-    isWinograd && frequencies * inputs * block.outputChannels > 2_097_152
-      && chunkImages * tiles <= 128
+    isWinograd && frequencies * inputs * block.outputChannels > 1_048_576
+      && images * tiles <= 128
   }
 
   // MARK: - Cuts
@@ -122,7 +122,7 @@ package struct KernelPlan: Sendable, Equatable {
     }
     if isWinograd {
       let size = path == .winograd5 ? 7 : 6
-      let single = aligned(max(tables, 9 * outputs * panelWidth + 3 * size * 8 + 72))
+      let single = aligned(max(tables, 9 * outputs * panelWidth + 3 * size * 8))
       let (forward, backward) = (panelWidth * inputs, panelWidth * outputs)
       let run = packsInPasses ? frequencies * max(spread(forward), 2 * spread(backward)) : 0
       return aligned(max(plain, single + run))

@@ -78,12 +78,14 @@ import _TestSupport
     }
   }
 
-  /// Many images meet their weights often enough to keep them.
+  /// Weights that fit the caches are kept, and those that meet many tiles.
   @Test func packingDependsOnTilesAndWeights() {
     let layer = Self.layer(3, 1, 1, (512, 512), 14)
     #expect(layer.packing(images: 8).packsInPasses)
-    #expect(!layer.packing(images: 32).packsInPasses)
-    #expect(!Self.layer(3, 1, 1, (192, 192), 14).packing(images: 8).packsInPasses)
+    #expect(layer.packing(images: 14).packsInPasses)
+    #expect(!layer.packing(images: 15).packsInPasses)
+    #expect(Self.layer(3, 1, 1, (192, 192), 4).packing(images: 32).packsInPasses)
+    #expect(!Self.layer(3, 1, 1, (128, 128), 14).packing(images: 8).packsInPasses)
     #expect(!Self.layer(3, 2, 1, (512, 2048), 14).packing(images: 8).packsInPasses)
   }
 

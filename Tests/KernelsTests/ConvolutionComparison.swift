@@ -119,13 +119,15 @@ struct ConvolutionComparison {
     _ memory: UnsafePointer<Float>, _ space: Workspace, _ pool: WorkerPool, accumulate: Bool,
     into results: inout Results
   ) {
-    let (source, pixels) = (nhwc(gradient), nhwc(input))
+    let (source, values) = (nhwc(gradient), nhwc(input))
     let imageCount = convolution.outputPixels * convolution.outputChannels
     results.inputGradient.withUnsafeMutableBufferPointer { inputGradient in
       results.weightGradient.withUnsafeMutableBufferPointer { weightGradient in
         guard let weightGradient = weightGradient.baseAddress else { return }
         withFloats(convolution.backwardWeightCount) { packed in
-          withFloats(max(1, images) * imageCount) { chunk in
+          withFloats(max(1, images) * imageCount + values.count) { chunk in
+            let pixels = chunk + max(1, images) * imageCount
+            pixels.update(from: values, count: values.count)
             let weights = convolution.packBackward(memory, into: packed, space: space, pool: pool)
             convolution.backward(
               images: images,
