@@ -1,11 +1,11 @@
 /// The first block of a network, whose images have few channels: its convolutions' outputs are never
 /// stored.
 ///
-/// z₃ and z₁ are linear in the patches that a 3x3 kernel sees, few values each. The forward pass
-/// computes them once for their sums, and once more, already normalised and added up, as one
-/// convolution with a bias: recomputing is cheaper than writing and reading what is the largest
-/// activation of a network. The backward pass needs Σ p·g of every patch element p and channel's g
-/// alone: with Σ p·z₃ and Σ p·z₁ of the forward pass, all gradients follow from these small sums
+/// z₃ and z₁ are linear in the patches that a 3x3 kernel sees, few values each: all their sums follow
+/// from those of the patches, Σ p and Σ p·q of any two elements. The forward pass makes these, and
+/// then the convolutions once, already normalised and added up, with a bias: that is cheaper than
+/// writing and reading what is the largest activation of a network. The backward pass needs Σ p·g of
+/// every patch element p and channel's g alone; all gradients follow from these small sums
 /// (docs/numerics.md).
 ///
 /// Images are NHWC, [images][height][width][channels] with at most `maximumChannels`.
@@ -23,14 +23,14 @@ package struct StemConvolution: Sendable {
       && convolution.inputChannels <= maximumChannels
   }
 
-  private var inputs: Int { convolution.inputChannels }
-  private var outputs: Int { convolution.outputChannels }
+  var inputs: Int { convolution.inputChannels }
+  var outputs: Int { convolution.outputChannels }
   /// Values of a patch: [ky][kx][channel].
   package var patch: Int { 9 * inputs }
   /// Rows of a band: pixels whose outputs stay in the first two caches.
   private static let bandRows = RowProduct.bandRows
   private var storedOutputs: Int { Panels.storedColumns(outputs) }
-  private var paddedRow: Int { (convolution.inputWidth + 2) * inputs }
+  var paddedRow: Int { (convolution.inputWidth + 2) * inputs }
 
   // MARK: - Memory
 
@@ -39,28 +39,31 @@ package struct StemConvolution: Sendable {
     func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
     return aligned(RowProduct.scratchCount) + aligned(bandInputRows * paddedRow + 16)
       + aligned(Self.bandRows * outputs) + aligned(Self.bandRows * storedOutputs)
-      + aligned((patch + inputs) * storedOutputs) + aligned(2 * patch)
+      + aligned(patch * storedOutputs) + aligned(2 * patch) + aligned(2 * wideCount)
   }
 
-  /// Elements of packed weights of the 3x3 and of the 1x1 convolution.
+  /// Elements of packed weights of one 3x3 convolution.
   package var denseCount: Int { patch * storedOutputs }
-  package var pointwiseCount: Int { inputs * storedOutputs }
+  /// Float64 elements of a band's padded lines and what a vector at their end reads beyond them.
+  private var wideCount: Int { bandInputRows * paddedRow + 16 }
 
   /// Input rows that a band sees at most.
   private var bandInputRows: Int { convolution.stride * (bandLines - 1) + 3 }
   /// Lines of a band.
   private var bandLines: Int { max(1, Self.bandRows / convolution.outputWidth) }
 
-  private struct Scratch {
+  struct Scratch {
     var product: RowProduct
     var padded: UnsafeMutablePointer<Float>
     var rows: UnsafeMutablePointer<Float>
     var panels: UnsafeMutablePointer<Float>
     var products: UnsafeMutablePointer<Float>
     var offsets: UnsafeMutablePointer<Int>
+    /// The padded lines in Float64.
+    var wide: UnsafeMutablePointer<Double>
   }
 
-  private func scratch(_ base: UnsafeMutablePointer<Float>) -> Scratch {
+  func scratch(_ base: UnsafeMutablePointer<Float>) -> Scratch {
     var next = base
     func take(_ count: Int) -> UnsafeMutablePointer<Float> {
       defer { next += (count + 15) / 16 * 16 }
@@ -70,38 +73,40 @@ package struct StemConvolution: Sendable {
     let padded = take(bandInputRows * paddedRow + 16)
     let rows = take(Self.bandRows * outputs)
     let panels = take(Self.bandRows * storedOutputs)
-    let products = take((patch + inputs) * storedOutputs)
+    let products = take(patch * storedOutputs)
     let offsets = UnsafeMutableRawPointer(take(2 * patch)).bindMemory(
       to: Int.self, capacity: patch)
     for ky in 0..<3 {
       for value in 0..<3 * inputs { offsets[ky * 3 * inputs + value] = ky * paddedRow + value }
     }
+    let wide = UnsafeMutableRawPointer(take(2 * wideCount)).bindMemory(
+      to: Double.self, capacity: wideCount)
     return Scratch(
       product: product, padded: padded, rows: rows, panels: panels, products: products,
-      offsets: offsets)
+      offsets: offsets, wide: wide)
   }
 
-  /// Packs weights [rows][output channels] (`patch` rows of the 3x3, `inputs` of the 1x1).
+  /// Packs weights [patch][output channels].
   package func pack(
-    _ weights: UnsafePointer<Float>, rows: Int, into packed: UnsafeMutablePointer<Float>
+    _ weights: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>
   ) {
     for panel in 0..<Panels.count(columns: outputs) {
       Panels.pack(
-        weights, stride: outputs, depth: rows, columns: outputs, panel: panel, into: packed)
+        weights, stride: outputs, depth: patch, columns: outputs, panel: panel, into: packed)
     }
   }
 
   // MARK: - Bands
 
   /// Lines of an image, and pixels of each, whose patches lie in `padded`.
-  private struct Band {
+  struct Band {
     var image: Int
     var lines: Range<Int>
     var pixels: Range<Int>
     var count: Int { lines.count * pixels.count }
   }
 
-  private func forEachBand(_ images: Range<Int>, _ body: (Band) -> Void) {
+  func forEachBand(_ images: Range<Int>, _ body: (Band) -> Void) {
     let (height, width) = (convolution.outputHeight, convolution.outputWidth)
     for image in images {
       var line = 0
@@ -119,7 +124,7 @@ package struct StemConvolution: Sendable {
   }
 
   /// Copies the lines that a band sees, with a border of zeros.
-  private func pad(
+  func pad(
     _ band: Band, _ input: UnsafePointer<Float>, into padded: UnsafeMutablePointer<Float>
   ) {
     let line = convolution.inputWidth * inputs
@@ -141,21 +146,20 @@ package struct StemConvolution: Sendable {
 
   /// A patch's first value, relative to the padded lines.
   @inline(__always)
-  private func place(_ band: Band, line: Int, pixel: Int) -> Int {
+  func place(_ band: Band, line: Int, pixel: Int) -> Int {
     (line - band.lines.lowerBound) * convolution.stride * paddedRow
       + pixel * convolution.stride * inputs
   }
 
-  /// rows ← patches · weights for a band; with `isPointwise` the patches' centres.
+  /// rows ← patches · weights for a band.
   private func multiply(
-    _ band: Band, _ scratch: inout Scratch, weights: UnsafePointer<Float>, isPointwise: Bool,
+    _ band: Band, _ scratch: inout Scratch, weights: UnsafePointer<Float>,
     into rows: UnsafeMutablePointer<Float>
   ) {
     scratch.product.clear()
-    let centre = paddedRow + inputs
-    for ky in 0..<(isPointwise ? 1 : 3) {
+    for ky in 0..<3 {
       scratch.product.appendSegment(tap: ky)
-      let start = scratch.padded + (isPointwise ? centre : ky * paddedRow)
+      let start = scratch.padded + ky * paddedRow
       var row = 0
       for line in band.lines {
         for pixel in band.pixels {
@@ -168,15 +172,12 @@ package struct StemConvolution: Sendable {
     for row in 0..<band.count { scratch.product.setTarget(row, rows + row * outputs) }
     scratch.product.rows = band.count
     scratch.product.multiply(
-      depth: isPointwise ? inputs : 3 * inputs, b: weights, bRows: isPointwise ? inputs : patch,
-      columns: outputs, panels: 0..<Panels.count(columns: outputs), accumulate: false)
+      depth: 3 * inputs, b: weights, bRows: patch, columns: outputs,
+      panels: 0..<Panels.count(columns: outputs), accumulate: false)
   }
 
   /// products ← Σ patch · row of `panels` over a band.
-  private func sumProducts(
-    _ band: Band, _ scratch: Scratch, isPointwise: Bool,
-    into products: UnsafeMutablePointer<Float>
-  ) {
+  private func sumProducts(_ band: Band, _ scratch: Scratch) {
     let stride = convolution.stride
     let positions = ColumnProduct(
       outer: .init(count: 1, a: 0, b: 0),
@@ -187,10 +188,9 @@ package struct StemConvolution: Sendable {
       scratch.padded + place(band, line: band.lines.lowerBound, pixel: band.pixels.lowerBound)
     for panel in 0..<Panels.count(columns: outputs) {
       positions.multiply(
-        a: isPointwise ? start + paddedRow + inputs : start, m: isPointwise ? inputs : patch,
-        panels: scratch.panels, depth: band.count, start: 0, columns: storedOutputs, panel: panel,
-        c: products + panel * Panels.width, stride: storedOutputs, accumulate: false,
-        offsets: isPointwise ? nil : scratch.offsets)
+        a: start, m: patch, panels: scratch.panels, depth: band.count, start: 0,
+        columns: storedOutputs, panel: panel, c: scratch.products + panel * Panels.width,
+        stride: storedOutputs, accumulate: false, offsets: scratch.offsets)
     }
   }
 
@@ -217,58 +217,8 @@ package struct StemConvolution: Sendable {
 // MARK: - Passes
 
 extension StemConvolution {
-  /// Float64 sums of a forward pass: [Σz₃, Σz₃², Σz₁, Σz₁²][channels], then Σ p·z₃ [patch][channels],
-  /// Σ x·z₁ [inputs][channels] (x the patch's centre), Σ p [patch].
-  package var forwardSums: Int { (4 + patch + inputs) * outputs + patch }
   /// Float64 sums of a backward pass: Σg [channels], Σ p·g [patch][channels].
   package var backwardSums: Int { (1 + patch) * outputs }
-
-  /// Adds up the forward sums of some images.
-  ///
-  /// `dense`, `pointwise`: packed weights; `scratch`: `workerCount` elements.
-  package func addForwardSums(
-    _ images: Range<Int>, input: UnsafePointer<Float>, dense: UnsafePointer<Float>,
-    pointwise: UnsafePointer<Float>, scratch base: UnsafeMutablePointer<Float>,
-    sums: UnsafeMutablePointer<Double>
-  ) {
-    var scratch = scratch(base)
-    let (products, centreProducts) = (scratch.products, scratch.products + patch * storedOutputs)
-    let productSums = sums + 4 * outputs
-    let patchSums = productSums + (patch + inputs) * outputs
-    forEachBand(images) { band in
-      pad(band, input, into: scratch.padded)
-      for isPointwise in [false, true] {
-        multiply(
-          band, &scratch, weights: isPointwise ? pointwise : dense, isPointwise: isPointwise,
-          into: scratch.rows)
-        addChannelSums(
-          scratch.rows, rows: band.count, channels: outputs,
-          sums: isPointwise ? sums + 2 * outputs : sums)
-        packRows(band.count, scratch)
-        sumProducts(
-          band, scratch, isPointwise: isPointwise, into: isPointwise ? centreProducts : products)
-      }
-      addPatchSums(band, scratch, to: patchSums)
-      addProducts(products, rows: patch + inputs, to: productSums)
-    }
-  }
-
-  private func addPatchSums(
-    _ band: Band, _ scratch: Scratch, to sums: UnsafeMutablePointer<Double>
-  ) {
-    for line in band.lines {
-      for ky in 0..<3 {
-        var sum = SIMD16<Float>.zero
-        for pixel in band.pixels {
-          sum =
-            sum
-            + SIMD16<Float>.load(
-              scratch.padded + place(band, line: line, pixel: pixel) + ky * paddedRow)
-        }
-        for value in 0..<3 * inputs { sums[ky * 3 * inputs + value] += Double(sum[value]) }
-      }
-    }
-  }
 
   /// y ← ReLU(x ⋆ fused + bias) of some images: the block's normalised output.
   package func writeOutput(
@@ -282,7 +232,7 @@ extension StemConvolution {
       // A band is whole lines, or a part of one: its rows lie side by side in the output.
       let pixel = band.lines.lowerBound * convolution.outputWidth + band.pixels.lowerBound
       let rows = output + (band.image * convolution.outputPixels + pixel) * outputs
-      multiply(band, &scratch, weights: fused, isPointwise: false, into: rows)
+      multiply(band, &scratch, weights: fused, into: rows)
       addBias(bias, rectify: true, rows: band.count, channels: outputs, to: rows)
     }
   }
@@ -302,7 +252,7 @@ extension StemConvolution {
         gradient + place, by: gate + place, rows: band.count, channels: outputs,
         into: scratch.rows, sums: sums)
       packRows(band.count, scratch)
-      sumProducts(band, scratch, isPointwise: false, into: scratch.products)
+      sumProducts(band, scratch)
       addProducts(scratch.products, rows: patch, to: sums + outputs)
     }
   }

@@ -56,7 +56,7 @@ final class LayerMeasurement {
     let patch = stem?.denseCount ?? 0
     packed = [
       max(dense.forwardWeightCount, patch), dense.backwardWeightCount,
-      max(pointwise.forwardWeightCount, patch), pointwise.backwardWeightCount,
+      pointwise.forwardWeightCount, pointwise.backwardWeightCount,
     ].map { Arena(count: $0) }
     shared = Arena(
       count: max(dense.forwardCount(images: images), dense.backwardCount(images: images)))
@@ -207,7 +207,7 @@ extension LayerMeasurement {
     }
   }
 
-  /// Both branches of a stem together: the forward pass computes them twice.
+  /// Both branches of a stem together: the sums over patches, and the normalised output.
   private func layers(of stem: StemConvolution) -> [Layer] {
     let (x, y) = (images * block.inputCount, images * block.outputCount)
     let w = dense.weightCount + pointwise.weightCount
@@ -219,12 +219,9 @@ extension LayerMeasurement {
         name: block.key, blocks: blocks, block: block, kernel: 3, path: .recomputed, pass: pass,
         seconds: seconds, operations: 2 * macs, bytes: 4 * Double(values))
     }
-    let packing = fastest {
-      stem.pack(weights.base, rows: stem.patch, into: packed[0].base)
-      stem.pack(weights.base, rows: block.inputChannels, into: packed[2].base)
-    }
+    let packing = fastest { stem.pack(weights.base, into: packed[0].base) }
     return [
-      layer(.packing, packing, 0, w + stem.denseCount + stem.pointwiseCount),
+      layer(.packing, packing, 0, dense.weightCount + stem.denseCount),
       layer(.forward, fastest { self.forward(stem) }, macs, x + y + w),
       layer(.backward, fastest { self.backward(stem) }, macs, x + 2 * y + w),
     ]
@@ -234,9 +231,8 @@ extension LayerMeasurement {
     let slices = dense.slices(images: images)
     pool.run(slices) { index, worker in
       stem.addForwardSums(
-        dense.slice(index, of: 0..<images), input: input.base, dense: packed[0].base,
-        pointwise: packed[2].base, scratch: workers.base + worker * workerCount,
-        sums: sums(worker))
+        dense.slice(index, of: 0..<images), input: input.base,
+        scratch: workers.base + worker * workerCount, sums: sums(worker))
     }
     pool.run(slices) { index, worker in
       stem.writeOutput(

@@ -126,8 +126,8 @@ struct BlockWorkspace {
       let stem = StemConvolution(dense)
       sharedCount = 0
       workerCount = aligned(max(worker, stem.workerCount))
-      packedPointwise = aligned(stem.denseCount)
-      packedCount = packedPointwise + aligned(stem.pointwiseCount)
+      // It packs what it multiplies into memory of its own.
+      (packedPointwise, packedCount) = (0, 0)
     } else {
       sharedCount = max(dense.forwardCount(images: images), backward)
       workerCount = aligned(worker)

@@ -9,8 +9,8 @@ final class StemBlock: TrainingBlock {
   /// [sets][packed weights]: both branches, normalised and added up, as one 3x3 convolution.
   private let fused: Arena
   private let fusedWeights: Arena
-  /// Of every shard, from the forward pass: Σ p·z₃, Σ x·z₁, Σ p.
-  private let forwardProducts: UnsafeMutablePointer<Double>
+  /// Of every shard, from the forward pass: `StemConvolution.moments`.
+  private let moments: UnsafeMutablePointer<Double>
   /// Of every shard, from the backward pass: Σ p·g.
   private let backwardProducts: UnsafeMutablePointer<Double>
 
@@ -24,7 +24,7 @@ final class StemBlock: TrainingBlock {
     let sets = network.batchNorm == .sync ? 1 : network.shards
     fused = Arena(count: sets * stem.denseCount)
     fusedWeights = Arena(count: stem.patch * shape.outputChannels)
-    forwardProducts = .allocate(capacity: network.shards * stem.forwardSums)
+    moments = .allocate(capacity: network.shards * stem.momentCount)
     backwardProducts = .allocate(capacity: network.shards * stem.backwardSums)
     super.init(
       shape: shape, index: index, network: network, memory: memory, pool: pool,
@@ -32,7 +32,7 @@ final class StemBlock: TrainingBlock {
   }
 
   deinit {
-    forwardProducts.deallocate()
+    moments.deallocate()
     backwardProducts.deallocate()
   }
 
@@ -47,21 +47,20 @@ final class StemBlock: TrainingBlock {
 
   override func convolve(_ inputs: [ShardImages], previous: TrainingBlock?, withSums: Bool) {
     guard withSums else { return }
-    stem.pack(parameters.denseWeight, rows: patch, into: packedDense)
-    stem.pack(parameters.pointwiseWeight, rows: inputCount, into: packedPointwise)
     let sums = memory.sums[index]
-    let productsStart = 4 * channels
     for (shard, input) in inputs.enumerated() {
       let slices = dense.slices(images: input.count)
       pool.run(slices) { slice, worker in
         stem.addForwardSums(
-          dense.slice(slice, of: 0..<input.count), input: input.pixels, dense: packedDense,
-          pointwise: packedPointwise, scratch: scratch(worker),
+          dense.slice(slice, of: 0..<input.count), input: input.pixels, scratch: scratch(worker),
           sums: sums.cleared(shard: shard, slice: slice))
       }
       sums.combineSlices(shard: shard, count: slices)
-      (forwardProducts + shard * stem.forwardSums).update(
-        from: sums.shard(shard) + productsStart, count: stem.forwardSums - productsStart)
+      let moments = moments + shard * stem.momentCount
+      stem.moments(
+        of: sums.shard(shard), dense: parameters.denseWeight,
+        pointwise: parameters.pointwiseWeight, into: moments)
+      sums.shard(shard).update(from: moments, count: 4 * channels)
     }
   }
 
@@ -81,7 +80,7 @@ final class StemBlock: TrainingBlock {
           row[channel] += coefficients[channels + channel] * weights[channel]
         }
       }
-      stem.pack(fusedWeights.base, rows: patch, into: fused.base + set * stem.denseCount)
+      stem.pack(fusedWeights.base, into: fused.base + set * stem.denseCount)
     }
   }
 
@@ -147,7 +146,7 @@ final class StemBlock: TrainingBlock {
       }
       parameters.clearPadding(partial, pointwiseCount: pointwise.weightCount)
       let constants = statistics.backwardConstants(set: set(ofShard: shard))
-      let forward = forwardProducts + shard * stem.forwardSums
+      let forward = moments + shard * stem.momentCount + 4 * channels
       let backward = backwardProducts + shard * stem.backwardSums
       let patchSums = forward + (patch + inputCount) * channels
       write(

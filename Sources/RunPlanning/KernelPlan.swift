@@ -116,8 +116,8 @@ package struct KernelPlan: Sendable, Equatable {
       let stem =
         tables + aligned(lines * (block.inputWidth + 2) * block.inputChannels + 16)
         + aligned(240 * block.outputChannels) + aligned(240 * stored(block.outputChannels))
-        + aligned((patch + block.inputChannels) * stored(block.outputChannels))
-        + aligned(2 * patch)
+        + aligned(patch * stored(block.outputChannels)) + aligned(2 * patch)
+        + aligned(2 * (lines * (block.inputWidth + 2) * block.inputChannels + 16))
       return aligned(max(plain, stem))
     }
     if isWinograd {
@@ -133,10 +133,7 @@ package struct KernelPlan: Sendable, Equatable {
   /// Packed weights of both convolutions.
   package var packedCount: Int {
     let larger = groups * max(inputs * stored(outputs), outputs * stored(inputs))
-    if path == .recomputed {
-      let columns = stored(block.outputChannels)
-      return aligned(9 * block.inputChannels * columns) + aligned(block.inputChannels * columns)
-    }
+    if path == .recomputed { return 0 }
     let dense = packsInPasses ? 0 : isWinograd ? frequencies * spread(larger) : 9 * larger
     return aligned(dense) + aligned(larger)
   }
@@ -148,7 +145,7 @@ package struct KernelPlan: Sendable, Equatable {
     let patch = 9 * block.inputChannels
     let length =
       block.recomputesBranches
-      ? (4 + patch + block.inputChannels) * block.outputChannels + patch : 4 * block.outputChannels
+      ? max((patch + 1) * patch, (1 + patch) * block.outputChannels) : 4 * block.outputChannels
     let inputLength = 2 * block.inputChannels
     return (max(slices, outputSlices) + 1) * length
       + ((block.hasIdentity ? slices : 0) + 1) * inputLength

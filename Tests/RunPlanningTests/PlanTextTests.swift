@@ -43,7 +43,7 @@ struct PlanTextTests {
       shard scratch          20.48 kB
       activations             1.23 MB
       activation gradients   47.04 kB
-      scratch               377.79 kB
+      scratch               375.89 kB
       evaluation              1.19 MB
       loader                141.12 kB
       dataset                54.88 MB
