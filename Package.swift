@@ -47,6 +47,7 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // Floor 1
+    room("Images"),
     room("Kernels", ["COpenBLAS", "CKernelBuild"], settings: kernelSettings),
     room("Tensors", ["CCrypto"]),
     room("Collectives"),
@@ -55,7 +56,7 @@ let package = Package(
 
     // Floor 2
     room("RepVGGModel", ["Kernels", "Tensors", "RunPlanning"]),
-    room("ImageData", ["RunPlanning", "Tensors", "CZlib"]),
+    room("ImageData", ["Images", "RunPlanning", "Tensors", "CZlib"]),
     room("Checkpoints", ["Tensors"]),
     room("MPICollectives", ["Collectives", "CMPI"]),
 
@@ -91,6 +92,7 @@ let package = Package(
     tests("TensorsTests", ["Tensors"]),
     tests("CollectivesTests", ["Collectives", "_CollectivesConformance"]),
     tests("ReportingTests", ["Reporting"]),
+    tests("ImagesTests", ["Images"]),
     tests("ImageDataTests", ["ImageData", "RunPlanning", "Tensors", "CZlib"]),
     tests("CheckpointsTests", ["Checkpoints", "Tensors"]),
     tests("KernelsTests", ["Kernels"]),

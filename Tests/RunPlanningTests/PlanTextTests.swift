@@ -44,7 +44,7 @@ struct PlanTextTests {
       activations             1.23 MB
       activation gradients   47.04 kB
       scratch               375.89 kB
-      evaluation              1.19 MB
+      evaluation              1.20 MB
       loader                141.12 kB
       dataset                54.88 MB
       total                  57.97 MB
