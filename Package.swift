@@ -46,8 +46,13 @@ let package = Package(
     .systemLibrary(name: "CKernelBuild"),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
+    // C of our own around Debian's libjpeg62-turbo-dev and libpng-dev: their errors are jumps,
+    // which must not cross Swift.
+    .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png")]),
+
     // Floor 1
-    room("Images"),
+    room("Images", ["CJPEG", "CPNG"]),
     room("Kernels", ["COpenBLAS", "CKernelBuild"], settings: kernelSettings),
     room("Tensors", ["CCrypto"]),
     room("Collectives"),
@@ -92,7 +97,7 @@ let package = Package(
     tests("TensorsTests", ["Tensors"]),
     tests("CollectivesTests", ["Collectives", "_CollectivesConformance"]),
     tests("ReportingTests", ["Reporting"]),
-    tests("ImagesTests", ["Images"]),
+    tests("ImagesTests", ["Images"], excluding: ["Golden"]),
     tests("ImageDataTests", ["ImageData", "RunPlanning", "Tensors", "CZlib"]),
     tests("CheckpointsTests", ["Checkpoints", "Tensors"]),
     tests("KernelsTests", ["Kernels"]),
