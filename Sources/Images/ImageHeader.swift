@@ -48,11 +48,15 @@ extension ImageFormat {
     }
     let head = bytes.prefix(512)
     if head.allSatisfy({ $0 == 0 }) { return "zeros" }
-    guard head.allSatisfy({ $0 >= 0x20 && $0 != 0x7f || (0x09...0x0d).contains($0) }) else {
-      return "of an unknown format"
-    }
+    guard isText(head) else { return "of an unknown format" }
     let isMarkup = head.first { $0 > 0x20 } == UInt8(ascii: "<")
     return isMarkup ? "an HTML or XML page" : "text"
+  }
+
+  /// UTF-8 without control characters other than white space; its last character may be cut.
+  private static func isText(_ head: Slice<UnsafeRawBufferPointer>) -> Bool {
+    head.allSatisfy { $0 >= 0x20 && $0 != 0x7f || (0x09...0x0d).contains($0) }
+      && (0..<4).contains { String(validating: head.dropLast($0), as: UTF8.self)?.isEmpty == false }
   }
 
   private static let magics: [([UInt8], String)] = [

@@ -58,7 +58,7 @@ import Testing
     let decoder = ImageDecoder()
     let expected = try decoder.decode(whole)
     var decoded = 0
-    for count in Swift.stride(from: whole.count - 1, to: 0, by: -7) {
+    for count in Swift.stride(from: whole.count - 1, to: 8, by: -7) {
       for top in [0, 12, expected.height - 8] {
         let region = PixelRegion(top: top, left: 4, height: 8, width: 30)
         do throws(ImageError) {
@@ -140,7 +140,8 @@ import Testing
   @Test func warningsAreRefusedOrKept() throws {
     var bytes = try CodecFixture.file("420-69x50.jpg")
     let sound = try ImageDecoder().decode(bytes).pixels
-    bytes.insert(contentsOf: [0x12, 0x34], at: bytes.count - 2)
+    // More than the library's bit buffer swallows.
+    bytes.insert(contentsOf: [UInt8](repeating: 0x12, count: 40), at: bytes.count - 2)
     let error = try #require(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
     #expect(error.kind == .damaged && error.message.contains("extraneous"), "\(error)")
     let tolerant = ImageDecoder(damage: .tolerate)

@@ -1,5 +1,6 @@
 import Foundation
 import Images
+import Testing
 
 /// Files and pixels for the tests of the codecs.
 enum CodecFixture {
