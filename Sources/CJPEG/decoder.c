@@ -8,9 +8,10 @@
 
 enum {
   ROWS = 16,  // rows asked for at once
-  // Columns decoded beside a region: more than fancy upsampling and the library's choice of an
-  // upsampling method look at.
-  MARGIN = 16,
+  // Columns decoded beside a region: more than fancy upsampling looks at (a sample of chroma, that
+  // is two columns), and enough for the library not to take the part for an image of two samples,
+  // which it upsamples plainly.
+  MARGIN = 8,
 };
 
 struct cjpeg_decoder {
@@ -253,9 +254,7 @@ static void decode(cjpeg_decoder *decoder, const cjpeg_request *request, uint8_t
     cjpeg_fail(&decoder->failure, CJPEG_UNSUPPORTED, "was asked for pixels outside of it");
   }
   const bool may_skip = is_complete(library);
-  if (!may_skip && decoder->failure.refuses_warnings) {
-    cjpeg_fail(&decoder->failure, CJPEG_DAMAGED, "lacks scans, so that detail would be guessed");
-  }
+  if (!may_skip) cjpeg_warn(&decoder->failure, "lacks scans, so that detail is guessed");
   const int first_column = may_skip ? crop_columns(library, request) : 0;
   skip_rows(decoder, request->top, may_skip);
   read_rows(decoder, request, first_column, target);

@@ -66,16 +66,21 @@ static void error_exit(j_common_ptr state) {
   longjmp(failure->escape, 1);
 }
 
+void cjpeg_warn(cjpeg_failure *failure, const char *message) {
+  if (failure->refuses_warnings) cjpeg_fail(failure, CJPEG_DAMAGED, message);
+  if (failure->library.num_warnings++ > 0) return;
+  snprintf(failure->message, sizeof failure->message, "%s", message);
+}
+
 // Level -1 is a warning: data are damaged and the library is about to invent some. Others are
 // traces.
 static void emit_message(j_common_ptr state, int level) {
   if (level >= 0) return;
   cjpeg_failure *failure = (cjpeg_failure *)state->err;
-  if (failure->library.num_warnings++ == 0) failure->library.format_message(state, failure->message);
-  if (failure->refuses_warnings) {
-    failure->kind = CJPEG_DAMAGED;
-    longjmp(failure->escape, 1);
-  }
+  char message[JMSG_LENGTH_MAX] = "";
+  // One is enough, and a damaged file may have thousands.
+  if (failure->library.num_warnings == 0) failure->library.format_message(state, message);
+  cjpeg_warn(failure, message);
 }
 
 static void output_message(j_common_ptr state) { (void)state; }

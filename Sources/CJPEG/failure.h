@@ -20,6 +20,9 @@ typedef struct {
 // Sets the functions that the library calls; the caller sets `escape` before each call into it.
 void cjpeg_failure_install(cjpeg_failure *failure);
 
+// Counts a warning of our own, or fails with it where warnings are refused.
+void cjpeg_warn(cjpeg_failure *failure, const char *message);
+
 // Leaves the library with an error of our own.
 _Noreturn void cjpeg_fail(cjpeg_failure *failure, int kind, const char *message);
 

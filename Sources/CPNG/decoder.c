@@ -12,6 +12,8 @@ struct cpng_decoder {
   cpng_failure failure;
   const uint8_t *bytes;
   size_t left;
+  // What may still be read while the last row is; SIZE_MAX before.
+  size_t budget;
   uint8_t palette[256 * 3];
   uint8_t *scratch;
   size_t scratch_size;
@@ -45,6 +47,10 @@ int cpng_decoder_warnings(const cpng_decoder *decoder) { return decoder->failure
 static void read_bytes(png_structp library, png_bytep target, size_t count) {
   cpng_decoder *decoder = (cpng_decoder *)png_get_io_ptr(library);
   if (count > decoder->left) cpng_fail(&decoder->failure, CPNG_DAMAGED, "is cut short");
+  if (count > decoder->budget) {
+    cpng_fail(&decoder->failure, CPNG_DAMAGED, "has data behind its last pixel");
+  }
+  if (decoder->budget != SIZE_MAX) decoder->budget -= count;
   memcpy(target, decoder->bytes, count);
   decoder->bytes += count;
   decoder->left -= count;
@@ -115,6 +121,7 @@ int cpng_decoder_begin(
   cpng_failure_reset(&decoder->failure);
   decoder->bytes = bytes;
   decoder->left = count;
+  decoder->budget = SIZE_MAX;
   if (setjmp(decoder->failure.escape) != 0) {
     cpng_decoder_end(decoder);
     return decoder->failure.kind;
@@ -184,6 +191,9 @@ static void decode(cpng_decoder *decoder, const cpng_request *request, uint8_t *
   }
   for (int y = 0; y < (passes > 1 ? height : end); y++) {
     uint8_t *row = rows + (size_t)y * step;
+    // With the last row the library inflates all that follows it, a thousand bytes from one. A row
+    // takes no more than it has bytes, in chunks that may hold one byte of their thirteen.
+    if (y == height - 1 && passes == 1) decoder->budget = 16 * row_size + (1 << 14);
     png_read_row(library, row, NULL);
     if (y < request->top || y >= end) continue;
     const int all_known = cpng_convert_row(
@@ -192,6 +202,7 @@ static void decode(cpng_decoder *decoder, const cpng_request *request, uint8_t *
         request->width);
     if (!all_known) png_warning(library, "a pixel names an entry that the palette lacks");
   }
+  decoder->budget = SIZE_MAX;
   // To the end of the file, so that one without an end is known for cut short.
   if (end == height && decoder->failure.refuses_warnings) png_read_end(library, NULL);
 }

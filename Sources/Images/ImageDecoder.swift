@@ -3,13 +3,17 @@
 /// Belongs to one thread. It keeps its scratch between images, so that decoding allocates nothing but
 /// what libjpeg-turbo and libpng themselves take for an image. No input makes it trap, run without
 /// end, or take more memory than `ImageLimits` allow; an error leaves it ready for the next image.
+///
+/// Unlike Pillow it refuses 16-bit grey PNGs (Pillow clips them, mostly to white), and, unless damage
+/// is tolerated, JPEGs that libjpeg-turbo warns of and progressive ones whose scans end too early.
 package final class ImageDecoder {
   /// What is done with a file whose damage the libraries would paper over with invented pixels.
   package enum Damage: Sendable {
     /// It is refused.
     case refuse
-    /// It is decoded, as Pillow does, and `complaint` says so. Files that are cut short are refused
-    /// by Pillow, too.
+    /// It is decoded, as Pillow does, and `complaint` says so; what is cut short, has broken tables
+    /// or a wrong checksum is refused all the same. Where scans are missing, the detail that is
+    /// guessed depends on the version of libjpeg-turbo.
     case tolerate
   }
 

@@ -166,6 +166,7 @@ import Testing
       #expect(error.kind == .damaged, "\(error)")
       let tolerant = ImageDecoder(damage: .tolerate)
       #expect(try tolerant.decode(Array(bytes)).width == 69)
+      #expect(tolerant.complaint == error.message)
     }
   }
 
