@@ -39,7 +39,7 @@ struct AffineMap: Equatable {
       var y = startY + stepY * inside.lowerBound
       var pixel = line + inside.lowerBound * channels
       for _ in 0..<inside.count {
-        let source = image.base + (y >> 16) * stride + (x >> 16) * channels
+        let source = image.base + ((y >> 16) &* stride &+ (x >> 16) &* channels)
         if channels == 1 {
           pixel.pointee = source.pointee
         } else {
@@ -48,8 +48,8 @@ struct AffineMap: Equatable {
             of: UnsafeRawPointer(source).loadUnaligned(as: UInt32.self), as: UInt32.self)
         }
         pixel += channels
-        x += stepX
-        y += stepY
+        x &+= stepX
+        y &+= stepY
       }
       pixel.update(repeating: 0, count: (width - inside.upperBound) * channels)
       startX += Self.fixed(xy)

@@ -25,6 +25,11 @@ package struct AugmentationPolicy: Sendable, Equatable {
   private var rule: Rule
   private var space: AugmentationSpace
 
+  /// AutoAugment's sub-policies; none for others.
+  var subPolicies: [SubPolicy] {
+    if case .subPolicies(let subPolicies) = rule { subPolicies } else { [] }
+  }
+
   private init(_ rule: Rule, _ space: AugmentationSpace) {
     (self.rule, self.space) = (rule, space)
   }

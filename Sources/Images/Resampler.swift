@@ -9,9 +9,10 @@
 /// Holds tables and memory between images, for one thread: an image of the last sizes allocates
 /// nothing, one of other sizes only what is larger than before.
 package final class Resampler {
-  /// What a side of the source or of the result may have: counts up to it are exact in Pillow's
-  /// Float32 boxes.
+  /// Of the source: counts up to it are exact in Pillow's Float32 boxes.
   package static let largestSide = 1 << 24
+  /// Of the result, of which a window may be a small part.
+  package static let largestTargetSide = 1 << 40
 
   private var columns = ResampleWeights()
   private var rows = ResampleWeights()
@@ -36,7 +37,7 @@ package final class Resampler {
   ) {
     let region = region ?? source.whole
     let window = window ?? PixelRegion(top: 0, left: 0, height: height, width: width)
-    let sizes = 1...Self.largestSide
+    let sizes = 1...Self.largestTargetSide
     guard source !== target, source.channels == 1 || source.channels == 3,
       sizes.contains(height), sizes.contains(width), source.height <= Self.largestSide,
       source.width <= Self.largestSide, region.isInside(height: source.height, width: source.width),
@@ -102,7 +103,9 @@ package final class Resampler {
   }
 
   /// torchvision's `Resize(side)` and `CenterCrop((height, width))`, without the pixels in between
-  /// that the crop drops.
+  /// that the crop drops: an image of one column costs no more than others.
+  ///
+  /// `side` in 1...65536.
   package func resizeShorterSide(
     _ source: PixelBuffer, to side: Int, croppingCentreTo height: Int, _ width: Int,
     into target: PixelBuffer

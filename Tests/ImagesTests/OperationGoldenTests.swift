@@ -74,6 +74,20 @@ import Testing
     }
   }
 
+  @Test func tablesOfAutoAugment() throws {
+    let policies: [String: AugmentationPolicy] = [
+      "imagenet": .imageNet, "cifar10": .cifar10, "svhn": .svhn,
+    ]
+    let cases = try GoldenCase.all(["table"])
+    #expect(cases.count == policies.values.reduce(0) { $0 + $1.subPolicies.count })
+    for golden in cases {
+      let subPolicies = try #require(policies[golden.words[1]]).subPolicies
+      let steps = [subPolicies[golden.numbers[0]].first, subPolicies[golden.numbers[0]].second]
+      let found = steps.map { "\($0.kind) \($0.probability) \($0.index)" }.joined(separator: " ")
+      #expect(found.lowercased() == golden.fields[0].lowercased(), "\(golden)")
+    }
+  }
+
   @Test func regionsOfRandomResizedCrop() throws {
     let cases = try GoldenCase.all(["region"])
     #expect(cases.count > 200)

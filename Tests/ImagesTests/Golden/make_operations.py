@@ -12,7 +12,6 @@ crops draw from `Stream`, of which the test has its own.
 import base64
 import contextlib
 import functools
-import math
 import os
 import zlib
 from unittest import mock
@@ -118,7 +117,8 @@ def resizes():
 
 
 def centres():
-    for high, wide in ((375, 500), (500, 375), (333, 257), (257, 334), (64, 301), (20, 20)):
+    sizes = ((375, 500), (500, 375), (333, 257), (257, 334), (64, 301), (20, 20), (1, 900), (700, 2))
+    for high, wide in sizes:
         for channels in (1, 3):
             for side, height, width in ((256, 224, 224), (29, 25, 28), (20, 25, 11), (33, 12, 80)):
                 spec = ("smooth", channels, high, wide, 70)
@@ -221,20 +221,22 @@ def policies():
 
 
 def region(height, width, scale, ratio, stream):
-    """RandomResizedCrop.get_params in Float64."""
-    for _ in range(10):
-        area = height * width * (scale[0] + stream.uniform() * (scale[1] - scale[0]))
-        low, high = map(math.log, ratio)
-        aspect = math.exp(low + stream.uniform() * (high - low))
-        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            return stream.below(height - h + 1), stream.below(width - w + 1), h, w
-    w, h = width, height
-    if width / height < min(ratio):
-        h = round(w / min(ratio))
-    elif width / height > max(ratio):
-        w = round(h * max(ratio))
-    return (height - h) // 2, (width - w) // 2, h, w
+    """RandomResizedCrop.get_params with numbers of the stream, in Float64."""
+
+    class Empty:
+        def uniform_(self, low, high):
+            return np.float64(low + stream.uniform() * (high - low))
+
+    numbers = {
+        "empty": lambda size: Empty(),
+        "randint": lambda low, high, size: np.array([low + stream.below(high - low)]),
+        "tensor": np.array,
+        "log": np.log,
+        "exp": np.exp,
+    }
+    with mock.patch.multiple(torch, **numbers):
+        source = Image.new("L", (width, height))
+        return transforms.RandomResizedCrop.get_params(source, scale, ratio)
 
 
 def regions():
@@ -247,6 +249,13 @@ def regions():
                 lines.append(f"region {arguments}\t{' '.join(map(str, found))}")
 
 
+def tables():
+    for name in autoaugment.AutoAugmentPolicy:
+        for index, pair in enumerate(autoaugment.AutoAugment(name).policies):
+            steps = " ".join(f"{kind} {chance} {place or 0}" for kind, chance, place in pair)
+            lines.append(f"table {name.value} {index}\t{steps}")
+
+
 def linspaces():
     for end in (0.3, 0.9, 0.99, 30.0, 32.0, 135.0, 150.0 / 331.0 * 224, 150.0 / 331.0 * 61):
         for count in (2, 3, 7, 10, 11, 16, 17, 31, 40):
@@ -256,7 +265,7 @@ def linspaces():
 
 
 if __name__ == "__main__":
-    for group in (resizes, centres, operations, policies, regions, linspaces):
+    for group in (resizes, centres, operations, policies, regions, tables, linspaces):
         group()
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "operations.txt")
