@@ -121,7 +121,7 @@ let package = Package(
       ],
       excluding: ["Golden"]),
     // Run the built program as its users do.
-    tests("CommandTests", ["RunPlanning", "Tensors"], excluding: ["Snapshots"]),
+    tests("CommandTests", ["Images", "RunPlanning", "Tensors"], excluding: ["Snapshots"]),
     tests("TidyTests", []),
   ],
   swiftLanguageModes: [.v6]

@@ -1,38 +1,48 @@
 import Glibc
-import Tensors
+import RunPlanning
 
-/// Keeps a rank's batches ready ahead of the step, by one thread of its own.
+/// Keeps a rank's batches ready ahead of the step, by threads of its own.
 ///
-/// Batches come in the order of the plan, whatever the depth; the same batches for the same start.
-/// Belongs to the thread that made it. The memory of `depth` + 1 batches is allocated once.
+/// Batches come in the order of the plan, whatever the depth and the number of threads; the same
+/// batches for the same start. Belongs to the thread that made it. The memory of `depth` + 1 batches
+/// is allocated once; beside it every thread has room for one image as it is stored and decoded.
 package final class BatchLoader {
   private let ring: BatchRing
-  private var thread: pthread_t?
+  private var running: [pthread_t] = []
 
-  /// Starts the thread.
+  /// Starts the threads.
   ///
   /// - Parameters:
   ///   - ownedShards: this rank's shards; its batches hold these alone. Possibly empty.
   ///   - depth: batches kept ready beside the one in use, at least 1.
+  ///   - threads: that read and decode, at least 1.
+  ///   - damaged: what happens at a sample that cannot be decoded.
   ///   - startEpoch, startStep: the first batch, as a resumed run needs it; the step counts within
   ///     its epoch.
   ///   - epochs: the epoch after the last one.
   /// - Throws: `DataError` of kind `io` when the system gives no thread.
   package init(
     dataset: any Dataset, plan: ShardPlan, ownedShards: Range<Int>, transform: SampleTransform,
-    depth: Int, startEpoch: Int = 0, startStep: Int = 0, epochs: Int
+    depth: Int, threads: Int = 1, damaged: RunConfig.Damaged = .fail, startEpoch: Int = 0,
+    startStep: Int = 0, epochs: Int
   ) throws(DataError) {
     precondition(dataset.count == plan.sampleCount, "a plan for another dataset")
     precondition(
       ownedShards.lowerBound >= 0 && ownedShards.upperBound <= plan.shards, "shards out of range")
-    precondition(startEpoch >= 0 && startStep >= 0 && depth > 0, "start or depth out of range")
+    precondition(startEpoch >= 0 && startStep >= 0, "start out of range")
+    precondition(depth > 0 && threads > 0, "depth or threads out of range")
     let first = startEpoch * plan.stepsPerEpoch + startStep
     ring = BatchRing(
       source: BatchSource(
         dataset: dataset, plan: plan, ownedShards: ownedShards, transform: transform,
-        steps: first..<max(first, epochs * plan.stepsPerEpoch)),
+        damaged: damaged, steps: first..<max(first, epochs * plan.stepsPerEpoch)),
       buffers: depth + 1)
-    thread = try Self.startThread(ring)
+    do throws(DataError) {
+      for _ in 0..<threads { running.append(try Self.startThread(ring)) }
+    } catch {
+      stop()
+      throw error
+    }
   }
 
   deinit { stop() }
@@ -44,12 +54,11 @@ package final class BatchLoader {
   ///   every call from then on.
   package func next() throws(DataError) -> Batch? { try ring.take() }
 
-  /// Ends the thread and waits for it. What it has prepared is dropped.
+  /// Ends the threads and waits for them. What they have prepared is dropped.
   package func stop() {
-    guard let thread else { return }
     ring.stop()
-    pthread_join(thread, nil)
-    self.thread = nil
+    for thread in running { pthread_join(thread, nil) }
+    running = []
   }
 
   private static func startThread(_ ring: BatchRing) throws(DataError) -> pthread_t {
@@ -75,126 +84,5 @@ package final class BatchLoader {
         .io, "the loader's thread does not start: \(errnoText(status)); see ulimit -u")
     }
     return thread
-  }
-}
-
-/// What the loader's thread reads, as a value.
-private struct BatchSource: Sendable {
-  let dataset: any Dataset
-  let plan: ShardPlan
-  let ownedShards: Range<Int>
-  let transform: SampleTransform
-  /// Steps counted from the first step of epoch 0.
-  let steps: Range<Int>
-}
-
-/// Batches handed from the loader's thread to its owner.
-///
-/// Unchecked: `lock` guards every variable. The buffer of batch i is the producer's until batch i is
-/// published, then the consumer's until batch i is given back; then it serves batch
-/// i + `buffers.count`.
-private final class BatchRing: @unchecked Sendable {
-  private let source: BatchSource
-  private let buffers: [BatchBuffer]
-  private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-
-  private var ready: [Batch?]
-  private var publishedCount = 0
-  private var takenCount = 0
-  private var returnedCount = 0
-  private var isStopped = false
-  private var isFinished = false
-  private var failure: DataError?
-
-  init(source: BatchSource, buffers count: Int) {
-    self.source = source
-    buffers = (0..<count).map { _ in
-      BatchBuffer(
-        plan: source.plan, ownedShards: source.ownedShards,
-        elementsPerSample: source.transform.elementsPerSample)
-    }
-    ready = Array(repeating: nil, count: count)
-    pthread_mutex_init(lock, nil)
-    pthread_cond_init(changed, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(changed)
-    pthread_mutex_destroy(lock)
-    changed.deallocate()
-    lock.deallocate()
-  }
-
-  /// The body of the loader's thread.
-  func produce() {
-    let plan = source.plan
-    let reader = SampleReader(dataset: source.dataset, transform: source.transform)
-    var order: EpochOrder?
-    do throws(DataError) {
-      for (index, step) in source.steps.enumerated() {
-        guard waitForBuffer(index) else { return }
-        let (epoch, stepInEpoch) = step.quotientAndRemainder(dividingBy: plan.stepsPerEpoch)
-        let current =
-          if let order, order.epoch == epoch { order } else { plan.order(epoch: epoch) }
-        order = current
-        let batch = try buffers[index % buffers.count].fill(
-          step: stepInEpoch, order: current, reader: reader)
-        publish(batch, index)
-      }
-      finish(nil)
-    } catch {
-      finish(error)
-    }
-  }
-
-  /// Consumer: gives the batch before back and waits for the next one.
-  func take() throws(DataError) -> Batch? {
-    pthread_mutex_lock(lock)
-    defer { pthread_mutex_unlock(lock) }
-    let wanted = takenCount
-    if returnedCount < wanted {
-      ready[(wanted - 1) % buffers.count] = nil
-      returnedCount = wanted
-      pthread_cond_broadcast(changed)
-    }
-    while publishedCount <= wanted, !isFinished, !isStopped { pthread_cond_wait(changed, lock) }
-    guard publishedCount > wanted, !isStopped else {
-      if let failure { throw failure }
-      return nil
-    }
-    takenCount = wanted + 1
-    return ready[wanted % buffers.count]
-  }
-
-  func stop() {
-    pthread_mutex_lock(lock)
-    isStopped = true
-    pthread_cond_broadcast(changed)
-    pthread_mutex_unlock(lock)
-  }
-
-  /// Waits until the buffer of batch `index` is free; false when the loader has been stopped.
-  private func waitForBuffer(_ index: Int) -> Bool {
-    pthread_mutex_lock(lock)
-    defer { pthread_mutex_unlock(lock) }
-    while index >= returnedCount + buffers.count, !isStopped { pthread_cond_wait(changed, lock) }
-    return !isStopped
-  }
-
-  private func publish(_ batch: Batch, _ index: Int) {
-    pthread_mutex_lock(lock)
-    ready[index % buffers.count] = batch
-    publishedCount = index + 1
-    pthread_cond_broadcast(changed)
-    pthread_mutex_unlock(lock)
-  }
-
-  private func finish(_ failure: DataError?) {
-    pthread_mutex_lock(lock)
-    self.failure = failure
-    isFinished = true
-    pthread_cond_broadcast(changed)
-    pthread_mutex_unlock(lock)
   }
 }

@@ -12,10 +12,10 @@ final class ByteStream {
 
   let path: String
   let isCompressed: Bool
-  /// Bytes of the file as stored.
-  let storedSize: Int
 
-  private let descriptor: CInt
+  private let file: RegularFile
+  /// Bytes of the file that are in `buffer` or were.
+  private var position = 0
   private var buffer = [UInt8](repeating: 0, count: bufferSize)
   private var available = 0..<0
   private var inflater: UnsafeMutablePointer<z_stream>?
@@ -24,9 +24,11 @@ final class ByteStream {
 
   init(path: String) throws(DataError) {
     self.path = path
-    (descriptor, storedSize) = try Self.openRegularFile(path)
-    var magic: [UInt8] = [0, 0]
-    isCompressed = pread(descriptor, &magic, 2, 0) == 2 && magic == [0x1f, 0x8b]
+    file = try RegularFile(path: path)
+    let magic = ByteBuffer()
+    magic.reserve(2)
+    isCompressed =
+      try file.read(at: 0, into: magic.all) == 2 && magic.all.elementsEqual([0x1f, 0x8b])
     guard isCompressed else { return }
     let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     stream.initialize(to: z_stream())
@@ -40,12 +42,14 @@ final class ByteStream {
   }
 
   deinit {
-    close(descriptor)
     if let inflater {
       inflateEnd(inflater)
       inflater.deallocate()
     }
   }
+
+  /// Bytes of the file as stored.
+  var storedSize: Int { file.size }
 
   /// The most bytes that this file can hold once inflated.
   var largestContent: Int {
@@ -149,51 +153,15 @@ final class ByteStream {
   /// Makes `available` not empty, unless the file has ended.
   private func refill() throws(DataError) {
     guard available.isEmpty else { return }
-    while true {
-      let count = Glibc.read(descriptor, &buffer, Self.bufferSize)
-      if count >= 0 {
-        available = 0..<count
-        return
+    var failure: DataError?
+    let count = buffer.withUnsafeMutableBytes { bytes in
+      do throws(DataError) { return try file.read(at: position, into: bytes) } catch {
+        failure = error
+        return 0
       }
-      if errno != EINTR { throw DataError(.io, "\(path): cannot read: \(errnoText(errno))") }
     }
+    if let failure { throw failure }
+    position += count
+    available = 0..<count
   }
 }
-
-extension ByteStream {
-  private static func openRegularFile(
-    _ path: String
-  ) throws(DataError) -> (descriptor: CInt, size: Int) {
-    guard !path.isEmpty, !path.utf8.contains(0) else {
-      throw DataError(.missing, "'\(path)' is not the name of a file")
-    }
-    // O_NONBLOCK: opening a FIFO must not wait for its writer.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-    guard descriptor >= 0 else { throw openError(path, errno) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
-      let code = errno
-      close(descriptor)
-      throw DataError(.io, "\(path): cannot read: \(errnoText(code))")
-    }
-    guard status.st_mode & S_IFMT == S_IFREG else {
-      close(descriptor)
-      let what = status.st_mode & S_IFMT == S_IFDIR ? "a directory" : "not a regular file"
-      throw DataError(.malformed, "\(path): is \(what); name a file")
-    }
-    return (descriptor, Int(status.st_size))
-  }
-
-  private static func openError(_ path: String, _ code: CInt) -> DataError {
-    switch code {
-    case ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP, ENXIO:
-      DataError(.missing, "\(path): \(errnoText(code)); check data.directory and the data paths")
-    case EACCES, EPERM:
-      DataError(.permission, "\(path): \(errnoText(code)); make it readable for this user")
-    default:
-      DataError(.io, "\(path): cannot open: \(errnoText(code))")
-    }
-  }
-}
-
-func errnoText(_ code: CInt) -> String { String(cString: strerror(code)) }

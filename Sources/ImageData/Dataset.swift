@@ -1,36 +1,47 @@
 /// Labelled images in a fixed order, opened and validated.
 ///
-/// Pixels come as bytes, height x width x channels, all samples of one size. Where stored images
-/// vary in size (folders or archives of JPEGs), bringing them to that one size is part of `decode`:
-/// such a dataset is made for a target size and carries its resize rule, so that nothing behind
-/// this protocol knows how an image was stored. Random augmentation is not its business
-/// (`SampleTransform`). Implementations are immutable: any thread may decode any sample at any time.
+/// What is stored of a sample is bytes: the pixels themselves, all images of one size, or an encoded
+/// file (JPEG, PNG), whose size and orientation `SampleReader` finds out. Bringing it to what the
+/// network sees is `SampleTransform`'s business, random or not: a random crop decides which part of
+/// a file is decoded at all. Implementations are immutable: any thread may read any sample at any
+/// time.
 package protocol Dataset: Sendable {
   /// Number of samples.
   var count: Int { get }
-  /// Classes as found: the largest label plus one.
+  /// Classes as found: the largest label plus one, or the number of named classes.
   var classes: Int { get }
-  /// Of every decoded image.
-  var channels: Int { get }
-  /// Rows of every decoded image.
-  var height: Int { get }
-  /// Columns of every decoded image.
-  var width: Int { get }
+  /// Names of the classes by label; empty where the data has none.
+  var classNames: [String] { get }
+  /// Of what `read` gives.
+  var form: StoredForm { get }
   /// Content in one line: the same for the same samples in the same order, on every rank and at
   /// every resume.
   var fingerprint: String { get }
+  /// What was left out or could not be kept, one line each, to be said once.
+  var notes: [String] { get }
+  /// Bytes that the data set holds in a rank's memory.
+  var residentBytes: Int { get }
 
   /// The class of `sample`, `0..<classes`.
   func label(of sample: Int) -> Int
 
-  /// Writes `height * width * channels` bytes, HWC.
-  func decode(_ sample: Int, into pixels: UnsafeMutablePointer<UInt8>) throws(DataError)
+  /// Reads the stored bytes of a sample: pixels, HWC, or an encoded file.
+  func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError)
 
   /// Where `sample` comes from, for messages: `train-images-idx3-ubyte.gz[123]`.
   func name(of sample: Int) -> String
 }
 
+/// What a data set stores of an image.
+package enum StoredForm: Sendable, Equatable {
+  /// Bytes, height x width x channels.
+  case pixels(height: Int, width: Int, channels: Int)
+  /// A JPEG or PNG file of any size.
+  case encoded
+}
+
 extension Dataset {
-  /// Bytes of one decoded image.
-  package var bytesPerSample: Int { height * width * channels }
+  package var classNames: [String] { [] }
+  package var notes: [String] { [] }
+  package var residentBytes: Int { 0 }
 }

@@ -8,35 +8,56 @@ package enum Datasets {
   package static let syntheticTrainCount = 2048
   package static let syntheticTestCount = 512
 
-  /// Both splits, validated, with limits applied; of one image size, labels below `model.classes`.
-  package static func open(
-    config: RunConfig
-  ) throws(DataError) -> (train: any Dataset, test: any Dataset) {
-    let pair: (train: any Dataset, test: any Dataset) =
+  package typealias Pair = (train: any Dataset, test: any Dataset)
+
+  /// Both splits, validated, with limits applied; of one kind and image size, labels below
+  /// `model.classes`, classes of the same names.
+  package static func open(config: RunConfig) throws(DataError) -> Pair {
+    let pair: Pair =
       switch config.data.format {
       case .idx: try openIDX(config)
+      case .cifar10: try openCIFAR(config, .ten)
+      case .cifar100: try openCIFAR(config, .hundred)
+      case .folder: try openFolders(config)
+      case .tar: try openArchives(config)
       case .synthetic: try makeSynthetic(config)
       }
     let (train, test) = pair
-    guard (train.height, train.width, train.channels) == (test.height, test.width, test.channels)
-    else {
+    if case .pixels(let height, let width, _) = train.form,
+      case .pixels(let testHeight, let testWidth, _) = test.form, train.form != test.form
+    {
       throw DataError(
         .malformed,
-        "\(test.name(of: 0)): test images are \(test.height) x \(test.width), "
-          + "but \(train.name(of: 0)) is \(train.height) x \(train.width)")
+        "\(test.name(of: 0)): test images are \(testHeight) x \(testWidth), "
+          + "but \(train.name(of: 0)) is \(height) x \(width)")
     }
+    try requireSameClasses(train, test)
     return pair
   }
 
-  private static func openIDX(
-    _ config: RunConfig
-  ) throws(DataError) -> (train: any Dataset, test: any Dataset) {
-    let data = config.data
-    guard data.isNamed else {
-      throw DataError(
-        .configuration,
-        "no data are named; set data.directory, or data.format=synthetic to try the program")
+  /// Names of the classes must be the same in both splits, or their labels would mean something else.
+  private static func requireSameClasses(
+    _ train: any Dataset, _ test: any Dataset
+  ) throws(DataError) {
+    let (ours, theirs) = (train.classNames, test.classNames)
+    guard ours != theirs, !ours.isEmpty, !theirs.isEmpty else { return }
+    func list(_ names: Set<String>) -> String {
+      let shown = names.sorted().prefix(5).map { "'\($0)'" }.joined(separator: ", ")
+      return names.count > 5 ? "\(shown) and \(names.count - 5) more" : shown
     }
+    let (missing, extra) = (Set(ours).subtracting(theirs), Set(theirs).subtracting(ours))
+    var differences: [String] = []
+    if !missing.isEmpty { differences.append("only in training: \(list(missing))") }
+    if !extra.isEmpty { differences.append("only in test: \(list(extra))") }
+    throw DataError(
+      .malformed,
+      "\(test.name(of: 0)): the classes of the test images are not those of the training images: "
+        + differences.joined(separator: "; "))
+  }
+
+  private static func openIDX(_ config: RunConfig) throws(DataError) -> Pair {
+    let data = config.data
+    try requireNamed(data)
     guard data.channels == 1 else {
       throw DataError(
         .configuration,
@@ -59,6 +80,42 @@ package enum Datasets {
     )
   }
 
+  private static func openCIFAR(
+    _ config: RunConfig, _ kind: CIFARDataset.Kind
+  ) throws(DataError) -> Pair {
+    let data = config.data
+    try requireNamed(data)
+    // The archives unpack into a directory of their own.
+    let inner = "\(data.directory)/\(kind.directory)"
+    let directory = access(inner, F_OK) == 0 ? inner : data.directory
+    func open(_ names: [String], limit: Int) throws(DataError) -> any Dataset {
+      var files: [String] = []
+      for name in names {
+        files.append(
+          try locate("", key: "directory", standardName: name, in: directory))
+      }
+      return try limited(CIFARDataset(kind: kind, files: files), to: limit)
+    }
+    return (
+      try open(kind.trainFiles, limit: data.trainLimit),
+      try open(kind.testFiles, limit: data.testLimit)
+    )
+  }
+
+  /// The first `limit` samples; all for 0.
+  static func limited(_ dataset: any Dataset, to limit: Int) -> any Dataset {
+    guard limit > 0, limit < dataset.count else { return dataset }
+    return DatasetSubset(dataset, first: limit)
+  }
+
+  static func requireNamed(_ data: RunConfig.Data) throws(DataError) {
+    guard data.isNamed else {
+      throw DataError(
+        .configuration,
+        "no data are named; set data.directory, or data.format=synthetic to try the program")
+    }
+  }
+
   /// The named file, or the one that lies in the directory under its standard name, plain first.
   private static func locate(
     _ named: String, key: String, standardName: String, in directory: String
@@ -71,13 +128,14 @@ package enum Datasets {
     try requireDirectory(directory)
     let plain = directory.hasSuffix("/") ? directory + standardName : "\(directory)/\(standardName)"
     for path in [plain, plain + ".gz"] where access(path, F_OK) == 0 { return path }
+    let mend = key == "directory" ? "" : ", or name the file by data.\(key)"
     throw DataError(
       .missing,
       "\(directory): holds neither \(standardName) nor \(standardName).gz; "
-        + "check data.directory, or name the file by data.\(key)")
+        + "check data.directory and data.format\(mend)")
   }
 
-  private static func requireDirectory(_ path: String) throws(DataError) {
+  static func requireDirectory(_ path: String) throws(DataError) {
     var status = stat()
     guard !path.utf8.contains(0), stat(path, &status) == 0 else {
       let code = errno
@@ -94,9 +152,7 @@ package enum Datasets {
     }
   }
 
-  private static func makeSynthetic(
-    _ config: RunConfig
-  ) throws(DataError) -> (train: any Dataset, test: any Dataset) {
+  private static func makeSynthetic(_ config: RunConfig) throws(DataError) -> Pair {
     let data = config.data
     let side = data.resolution > 0 ? data.resolution : syntheticSide
     func make(_ limit: Int, _ standard: Int, _ split: SyntheticDataset.Split) throws(DataError)

@@ -101,11 +101,11 @@ struct IDXHeader: Equatable {
 package struct IDXDataset: Dataset {
   package let count: Int
   package let classes: Int
-  package let channels = 1
-  package let height: Int
-  package let width: Int
+  package let form: StoredForm
   package let fingerprint: String
 
+  private let height: Int
+  private let width: Int
   private let imagesName: String
   private let pixels: [UInt8]
   private let labels: [UInt8]
@@ -137,6 +137,7 @@ package struct IDXDataset: Dataset {
     count = limit > 0 ? min(limit, found) : found
     height = imageHeader.dimensions[1]
     width = imageHeader.dimensions[2]
+    form = .pixels(height: height, width: width, channels: 1)
     imagesName = images.split(separator: "/").last.map(String.init) ?? images
     pixels = try Self.content(of: imageStream, imageHeader)
     self.labels = Array(allLabels[..<count])
@@ -148,12 +149,15 @@ package struct IDXDataset: Dataset {
 
   package func label(of sample: Int) -> Int { Int(labels[sample]) }
 
-  package func decode(_ sample: Int, into target: UnsafeMutablePointer<UInt8>) throws(DataError) {
+  package var residentBytes: Int { pixels.count + labels.count }
+
+  package func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {
     let size = height * width
     precondition(sample >= 0 && sample < count, "sample outside its dataset")
-    pixels.withUnsafeBufferPointer { bytes in
-      guard let base = bytes.baseAddress else { return }
-      target.update(from: base + sample * size, count: size)
+    bytes.reserve(size)
+    pixels.withUnsafeBytes {
+      bytes.all.copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: $0[sample * size..<(sample + 1) * size]))
     }
   }
 

@@ -1,151 +1,163 @@
+import Images
 import RunPlanning
 import Tensors
 
-/// From stored bytes to what the network sees: zero padding to the resolution, random crop and
-/// flip, normalisation.
+/// What becomes of a decoded image on its way to the network: a crop, perhaps resized, a flip,
+/// random operations, normalisation, erasing.
 ///
 /// Draws depend on seed, epoch and sample alone, so that the same sample of the same epoch is the
 /// same pixels on any rank and thread, in any order.
 package struct SampleTransform: Sendable {
+  /// Height, width and channels of what the network sees.
+  package struct Size: Sendable, Equatable {
+    package var height: Int
+    package var width: Int
+    package var channels: Int
+    package var elements: Int { height * width * channels }
+  }
+
   package let channels: Int
-  /// Pixels that `apply` reads.
-  package let sourceHeight: Int
-  package let sourceWidth: Int
-  /// Pixels that `apply` writes.
+  /// At the largest resolution of the run.
   package let height: Int
   package let width: Int
-  package let cropPadding: Int
-  package let horizontalFlip: Bool
-  package let seed: UInt64
+  let crop: RunConfig.Crop
+  let cropPadding: Int
+  let cropArea: RandomResizedCrop
+  /// Shorter side of a test image before its centre is cut out, at the largest resolution.
+  let evaluationSide: Int
+  let horizontalFlip: Bool
+  let augmentation: AugmentationPolicy?
+  let erasing: RandomErasing?
+  let mixing: ImageMixing?
+  let exifOrientation: Bool
+  let decode: RunConfig.Decode
+  /// First epoch and resolution, ascending; empty where it stays the same.
+  private let resolutions: [(epoch: Int, side: Int)]
+  let seed: UInt64
+  /// Without anything random.
+  let isDeterministic: Bool
+  /// Normalised value of every byte, [256][channel].
+  let normalised: [Float]
 
-  /// Normalised value of every byte, [channel, 256].
-  private let normalised: [Float]
+  /// The training transform of a configuration for images of `form`.
+  ///
+  /// Where stored pixels are not resized, smaller images are centred on zero pixels and larger ones
+  /// refused.
+  package init(config: RunConfig, form: StoredForm) throws(DataError) {
+    let data = config.data
+    switch form {
+    case .encoded:
+      channels = data.channels
+      (height, width) = (data.resolution, data.resolution)
+    case .pixels(let sourceHeight, let sourceWidth, let sourceChannels):
+      channels = sourceChannels
+      (height, width) =
+        data.resolution == 0 ? (sourceHeight, sourceWidth) : (data.resolution, data.resolution)
+      guard data.crop == .randomResized || sourceHeight <= height && sourceWidth <= width else {
+        throw DataError(
+          .configuration,
+          "data.resolution \(data.resolution) is below the images' \(sourceHeight) x \(sourceWidth), "
+            + "which are not scaled down; set it to \(max(sourceHeight, sourceWidth)) or more, to 0, "
+            + "or set data.crop=random_resized")
+      }
+    }
+    (crop, cropPadding, seed) = (data.crop, data.cropPadding, config.training.seed)
+    cropArea = RandomResizedCrop(
+      scale: data.cropScale[0]...data.cropScale[1], ratio: data.cropRatio[0]...data.cropRatio[1])
+    evaluationSide =
+      data.evaluationResize > 0
+      ? data.evaluationResize
+      : form == .encoded ? data.standardEvaluationSide : max(height, width)
+    (horizontalFlip, exifOrientation) = (data.horizontalFlip, data.exifOrientation)
+    augmentation = Self.policy(data)
+    erasing = data.randomErasing > 0 ? RandomErasing(probability: data.randomErasing) : nil
+    mixing = ImageMixing(config)
+    resolutions = data.resolutions.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    decode = data.decode
+    isDeterministic = false
+    normalised = try Self.table(data, channels: channels)
+  }
 
-  /// - Parameters:
-  ///   - resolution: side of the square output; smaller images are centred on zero pixels, larger
-  ///     ones refused; 0 keeps the source's size.
-  ///   - mean, standardDeviation: per channel, of pixels scaled to 0…1.
-  ///   - cropPadding: zero pixels around the image from which a crop of its size is taken at random
-  ///     (as torchvision's `RandomCrop(size, padding)`); 0 takes the image itself.
-  ///   - horizontalFlip: mirror every other sample, at random.
-  package init(
-    channels: Int, sourceHeight: Int, sourceWidth: Int, resolution: Int = 0, mean: [Double],
-    standardDeviation: [Double], cropPadding: Int = 0, horizontalFlip: Bool = false,
-    seed: UInt64 = 0
-  ) throws(DataError) {
-    guard mean.count == channels, standardDeviation.count == channels else {
+  private static func policy(_ data: RunConfig.Data) -> AugmentationPolicy? {
+    switch data.augmentation {
+    case .none: nil
+    case .autoAugmentImageNet: .imageNet
+    case .autoAugmentCIFAR10: .cifar10
+    case .randAugment:
+      .randAugment(operations: data.randAugmentOperations, magnitude: data.randAugmentMagnitude)
+    case .trivialAugment: .trivialAugmentWide()
+    }
+  }
+
+  /// In Float64, rounded once.
+  private static func table(
+    _ data: RunConfig.Data, channels: Int
+  ) throws(DataError) -> [Float] {
+    let (mean, deviation) = (data.mean, data.standardDeviation)
+    guard mean.count == channels, deviation.count == channels else {
       throw DataError(
         .configuration,
-        "data.mean has \(mean.count) and data.standard_deviation \(standardDeviation.count) values, "
+        "data.mean has \(mean.count) and data.standard_deviation \(deviation.count) values, "
           + "but images have \(channels) channels; give one value a channel")
     }
-    guard mean.allSatisfy(\.isFinite), standardDeviation.allSatisfy({ $0.isFinite && $0 > 0 })
-    else {
+    guard mean.allSatisfy(\.isFinite), deviation.allSatisfy({ $0.isFinite && $0 > 0 }) else {
       throw DataError(
         .configuration, "data.mean must be finite and data.standard_deviation above 0")
     }
-    guard resolution == 0 || (sourceHeight <= resolution && sourceWidth <= resolution) else {
-      throw DataError(
-        .configuration,
-        "data.resolution \(resolution) is below the images' \(sourceHeight) x \(sourceWidth), "
-          + "which are not scaled down; set it to \(max(sourceHeight, sourceWidth)) or more, or to 0"
-      )
-    }
-    guard (0...65535).contains(cropPadding) else {
-      throw DataError(.configuration, "data.crop_padding \(cropPadding) is not within 0…65535")
-    }
-    self.channels = channels
-    (self.sourceHeight, self.sourceWidth) = (sourceHeight, sourceWidth)
-    height = resolution == 0 ? sourceHeight : resolution
-    width = resolution == 0 ? sourceWidth : resolution
-    (self.cropPadding, self.horizontalFlip, self.seed) = (cropPadding, horizontalFlip, seed)
-    normalised = (0..<channels).flatMap { channel in
-      // In Float64, rounded once.
-      (0..<256).map { Float((Double($0) / 255 - mean[channel]) / standardDeviation[channel]) }
+    return (0..<256).flatMap { value in
+      (0..<channels).map { Float((Double(value) / 255 - mean[$0]) / deviation[$0]) }
     }
   }
 
-  /// The training transform of a configuration for images of `dataset`.
-  package init(config: RunConfig, dataset: any Dataset) throws(DataError) {
-    try self.init(
-      channels: dataset.channels, sourceHeight: dataset.height, sourceWidth: dataset.width,
-      resolution: config.data.resolution, mean: config.data.mean,
-      standardDeviation: config.data.standardDeviation, cropPadding: config.data.cropPadding,
-      horizontalFlip: config.data.horizontalFlip, seed: config.training.seed)
+  private init(deterministic other: SampleTransform) {
+    (channels, height, width) = (other.channels, other.height, other.width)
+    (crop, cropPadding, cropArea) = (other.crop, 0, other.cropArea)
+    (evaluationSide, exifOrientation, decode) =
+      (other.evaluationSide, other.exifOrientation, other.decode)
+    (horizontalFlip, augmentation, erasing, mixing) = (false, nil, nil, nil)
+    (resolutions, seed, normalised, isDeterministic) = ([], other.seed, other.normalised, true)
   }
 
-  private init(_ other: SampleTransform, cropPadding: Int, horizontalFlip: Bool) {
-    (channels, seed, normalised) = (other.channels, other.seed, other.normalised)
-    (sourceHeight, sourceWidth) = (other.sourceHeight, other.sourceWidth)
-    (height, width) = (other.height, other.width)
-    (self.cropPadding, self.horizontalFlip) = (cropPadding, horizontalFlip)
+  /// The same sizes and normalisation without anything random, for evaluation: images that training
+  /// resizes are resized by their shorter side and their centre is cut out.
+  package var deterministic: SampleTransform { SampleTransform(deterministic: self) }
+
+  /// Of every sample of an epoch.
+  package func size(epoch: Int) -> Size {
+    if let side = resolutions.last(where: { $0.epoch <= epoch })?.side {
+      return Size(height: side, width: side, channels: channels)
+    }
+    return Size(height: height, width: width, channels: channels)
   }
 
-  /// The same sizes and normalisation without anything random, for evaluation.
-  package var deterministic: SampleTransform {
-    SampleTransform(self, cropPadding: 0, horizontalFlip: false)
-  }
-
-  /// Float32 values of one transformed sample.
+  /// Float32 values of one transformed sample at the largest resolution.
   package var elementsPerSample: Int { height * width * channels }
 
-  /// Writes `elementsPerSample` values, HWC, from `sourceHeight * sourceWidth * channels` bytes.
-  package func apply(
-    _ pixels: UnsafePointer<UInt8>, sample: Int, epoch: Int,
-    into target: UnsafeMutablePointer<Float>
-  ) {
-    let (top, left, flip) = draw(sample: sample, epoch: epoch)
-    normalised.withUnsafeBufferPointer { table in
-      guard let table = table.baseAddress else { return }
-      for row in 0..<height {
-        let line = target + row * width * channels
-        let sourceRow = row + top
-        guard sourceRow >= 0, sourceRow < sourceHeight else {
-          fillZeroPixels(0..<width, of: line, table)
-          continue
-        }
-        let source = pixels + sourceRow * sourceWidth * channels
-        // Columns of the output, before a flip, that lie inside the source.
-        let first = min(width, max(0, -left))
-        let inside = first..<max(first, min(width, sourceWidth - left))
-        if flip {
-          fillZeroPixels(0..<width - inside.upperBound, of: line, table)
-          fillZeroPixels(width - inside.lowerBound..<width, of: line, table)
-        } else {
-          fillZeroPixels(0..<inside.lowerBound, of: line, table)
-          fillZeroPixels(inside.upperBound..<width, of: line, table)
-        }
-        for column in inside {
-          let pixel = source + (column + left) * channels
-          let value = line + (flip ? width - 1 - column : column) * channels
-          for channel in 0..<channels {
-            value[channel] = table[channel << 8 | Int(pixel[channel])]
-          }
-        }
-      }
-    }
+  func random(
+    _ purpose: CounterRandom.Purpose, sample: Int, epoch: Int
+  ) -> CounterRandom {
+    CounterRandom(seed: seed, epoch: epoch, sample: sample, purpose: purpose)
   }
 
-  /// Source row and column of the output's first pixel, and whether it is mirrored afterwards.
-  private func draw(sample: Int, epoch: Int) -> (top: Int, left: Int, flip: Bool) {
+  /// Row and column of a padded source's first pixel in the output, with the random crop's move.
+  func paddedOrigin(
+    sourceHeight: Int, sourceWidth: Int, sample: Int, epoch: Int
+  ) -> (top: Int, left: Int) {
     var top = -((height - sourceHeight) / 2)
     var left = -((width - sourceWidth) / 2)
     if cropPadding > 0 {
-      var random = CounterRandom(seed: seed, epoch: epoch, sample: sample, purpose: .crop)
+      var random = random(.crop, sample: sample, epoch: epoch)
       top += random.next(below: 2 * cropPadding + 1) - cropPadding
       left += random.next(below: 2 * cropPadding + 1) - cropPadding
     }
-    guard horizontalFlip else { return (top, left, false) }
-    var random = CounterRandom(seed: seed, epoch: epoch, sample: sample, purpose: .flip)
-    return (top, left, random.next(below: 2) == 1)
+    return (top, left)
   }
 
-  /// Padding is zero before normalisation.
-  private func fillZeroPixels(
-    _ columns: Range<Int>, of line: UnsafeMutablePointer<Float>, _ table: UnsafePointer<Float>
-  ) {
-    for column in columns {
-      for channel in 0..<channels { line[column * channels + channel] = table[channel << 8] }
-    }
+  func isFlipped(sample: Int, epoch: Int) -> Bool {
+    guard horizontalFlip else { return false }
+    var random = random(.flip, sample: sample, epoch: epoch)
+    return random.next(below: 2) == 1
   }
 }
+
+extension CounterRandom: RandomNumbers {}

@@ -9,10 +9,9 @@ package struct SyntheticDataset: Dataset {
   package enum Split: Int, Sendable { case train = 1, test = 2 }
 
   package let count: Int
-  package let channels: Int
-  package let height: Int
-  package let width: Int
-
+  private let channels: Int
+  private let height: Int
+  private let width: Int
   private let split: Split
   private let seed: UInt64
   private let classCount: Int
@@ -47,6 +46,8 @@ package struct SyntheticDataset: Dataset {
     }
   }
 
+  package var form: StoredForm { .pixels(height: height, width: width, channels: channels) }
+
   package var classes: Int { min(classCount, count) }
 
   package var fingerprint: String {
@@ -55,8 +56,10 @@ package struct SyntheticDataset: Dataset {
 
   package func label(of sample: Int) -> Int { sample % classCount }
 
-  package func decode(_ sample: Int, into pixels: UnsafeMutablePointer<UInt8>) throws(DataError) {
+  package func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {
     precondition(sample >= 0 && sample < count, "sample outside its dataset")
+    bytes.reserve(height * width * channels)
+    let pixels = bytes.all.assumingMemoryBound(to: UInt8.self)
     var noise = CounterRandom(
       seed: seed, epoch: split.rawValue, sample: sample, purpose: .synthetic)
     let nodes = Self.gridSide * channels

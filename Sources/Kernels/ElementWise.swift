@@ -27,6 +27,26 @@ package struct SGDCoefficients: Sendable {
   }
 }
 
+/// values ← values + share·(target − values), `count` of them.
+package func average(
+  _ values: UnsafeMutablePointer<Float>, towards target: UnsafePointer<Float>, count: Int,
+  share: Float
+) {
+  forEachChannelGroup(count) { place in
+    moveLanes(SIMD16<Float>.self, values + place, target + place, SIMD16(repeating: share))
+  } single: { place in
+    moveLanes(Float.self, values + place, target + place, share)
+  }
+}
+
+@inline(__always)
+private func moveLanes<L: Lanes>(
+  _: L.Type, _ values: UnsafeMutablePointer<Float>, _ target: UnsafePointer<Float>, _ share: L
+) {
+  let value = L.load(values)
+  value.adding(share, times: L.load(target) - value).store(values)
+}
+
 /// One optimizer update of `count` parameters; `momentum` holds v.
 package func updateSGD(
   parameters: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>,

@@ -24,7 +24,11 @@ package struct Delivery {
   /// written then.
   package func run() throws {
     try Agreement.all(worker.communicator) { try worker.throwOwnFailure() }
-    try worker.step.synchroniseRunningStatistics()
+    try worker.synchroniseRunningStatistics()
+    try worker.whileAverageIsInUse { try deliver() }
+  }
+
+  private func deliver() throws {
     let training = worker.network.tensors()
     let deploy = try Agreement.all(worker.communicator) {
       try Fuse.deployTensors(from: training)

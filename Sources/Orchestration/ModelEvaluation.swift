@@ -71,9 +71,9 @@ package struct ModelEvaluation {
     }
     let (train, test) = try Datasets.open(config: config)
     let dataset = split == "train" ? train : test
-    let transform = try SampleTransform(config: config, dataset: dataset).deterministic
+    let transform = try SampleTransform(config: config, form: dataset.form).deterministic
     let blocks = config.model.architecture.blocks(
-      inputChannels: dataset.channels, height: transform.height, width: transform.width)
+      inputChannels: transform.channels, height: transform.height, width: transform.width)
     let training = config.training
     // The chunks of training's own evaluation, so that the same weights give the same bits.
     let shape = NetworkShape(

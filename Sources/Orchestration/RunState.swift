@@ -15,7 +15,7 @@ package struct RunState: Sendable, Codable, Equatable {
     package var top1: Double
   }
 
-  package static let currentFormat = 1
+  package static let currentFormat = 2
 
   package var format = RunState.currentFormat
   /// Steps done.
@@ -75,22 +75,36 @@ package struct RunSnapshot {
   package var model: NamedTensors
   /// The momentum buffer under the names of its parameters.
   package var optimizer: NamedTensors
+  /// The average of the weights under the names of `model`, where one is kept.
+  package var average: NamedTensors?
 
-  package init(state: RunState, network: TrainingNetwork, optimizer: SGD) {
+  package init(
+    state: RunState, network: TrainingNetwork, optimizer: SGD, average: WeightAverage?
+  ) {
     self.state = state
-    model = network.tensors()
+    var (here, away) = (network.tensors(), NamedTensors?.none)
+    if let average {
+      average.exchange()
+      away = network.tensors()
+      average.exchange()
+      if average.isInUse, let trained = away { (here, away) = (trained, here) }
+    }
+    (model, self.average) = (here, away)
     model.metadata["format"] = "pt"
+    self.average?.metadata["format"] = "pt"
     self.optimizer = network.trainableTensors(of: optimizer.momentum)
   }
 
   package static let modelFile = "model.safetensors"
   private static let optimizerFile = "optimizer.safetensors"
+  private static let averageFile = "average.safetensors"
   private static let stateFile = "state.json"
 
   package func files() throws -> [(name: String, bytes: [UInt8])] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    return [
+    let average = average.map { [(Self.averageFile, $0.safetensorsBytes())] } ?? []
+    return average + [
       (Self.modelFile, model.safetensorsBytes()),
       (Self.optimizerFile, optimizer.safetensorsBytes()),
       (Self.stateFile, Array(try encoder.encode(state)) + [0x0A]),
@@ -103,6 +117,9 @@ package struct RunSnapshot {
       safetensors: checkpoint.read(Self.modelFile), path: checkpoint.path(Self.modelFile))
     optimizer = try NamedTensors(
       safetensors: checkpoint.read(Self.optimizerFile), path: checkpoint.path(Self.optimizerFile))
+    guard state.config.training.averageDecay > 0 else { return }
+    average = try NamedTensors(
+      safetensors: checkpoint.read(Self.averageFile), path: checkpoint.path(Self.averageFile))
   }
 
   private static func readState(of checkpoint: Checkpoint) throws -> RunState {

@@ -101,7 +101,7 @@ extension TrainingJob {
     let (train, test) = try Datasets.open(config: config)
     let plan = try RunPlan.resolve(
       config: config, worldSize: communicator.size, threads: options.threads,
-      data: DataSummary(train: train, test: test),
+      data: DataSummary(train: train, test: test, config: config),
       machine: Machine.summary(mpiVersion: mpiVersion))
     try plan.requireTrainable()
     return (file, plan, train, test)
@@ -144,10 +144,16 @@ extension TrainingJob {
 
 extension DataSummary {
   /// What opened datasets say of themselves.
-  package init(train: any Dataset, test: any Dataset) {
+  package init(train: any Dataset, test: any Dataset, config: RunConfig) {
+    let (height, width, channels) =
+      switch train.form {
+      case .pixels(let height, let width, let channels): (height, width, channels)
+      case .encoded: (config.data.resolution, config.data.resolution, config.data.channels)
+      }
     self.init(
       trainCount: train.count, testCount: test.count, classes: max(train.classes, test.classes),
-      channels: train.channels, height: train.height, width: train.width,
-      fingerprint: "\(train.fingerprint); \(test.fingerprint)")
+      channels: channels, height: height, width: width,
+      fingerprint: "\(train.fingerprint); \(test.fingerprint)", classNames: train.classNames,
+      residentBytes: train.residentBytes + test.residentBytes, notes: train.notes + test.notes)
   }
 }

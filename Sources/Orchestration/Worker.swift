@@ -1,5 +1,6 @@
 import Checkpoints
 import Collectives
+import Glibc
 import ImageData
 import Kernels
 import RepVGGModel
@@ -15,6 +16,8 @@ package final class Worker {
   let optimizer: SGD
   let step: Step
   let evaluation: Evaluation
+  /// Of the weights, where the configuration asks for it; then it is what is evaluated and delivered.
+  let average: WeightAverage?
   private let schedule: Schedule
   private let dataset: any Dataset
   private let transform: SampleTransform
@@ -41,10 +44,13 @@ package final class Worker {
     step = Step(
       network: network, optimizer: optimizer, communicator: communicator, buckets: plan.buckets,
       labelSmoothing: config.training.labelSmoothing)
-    transform = try SampleTransform(config: config, dataset: train)
+    transform = try SampleTransform(config: config, form: train.form)
     evaluation = Evaluation(
-      dataset: test, transform: try SampleTransform(config: config, dataset: test).deterministic,
+      dataset: test, transform: try SampleTransform(config: config, form: test.form).deterministic,
       shape: shape, communicator: communicator)
+    average =
+      config.training.averageDecay > 0
+      ? WeightAverage(network, decay: config.training.averageDecay) : nil
     schedule = Schedule(
       config.schedule, stepsPerEpoch: plan.stepsPerEpoch, epochs: config.training.epochs)
     shardPlan = ShardPlan(
@@ -71,6 +77,7 @@ package final class Worker {
       if outcome.hasFailure { try Agreement.settle(communicator, failure) }
       try requireFinite(outcome)
       stepsDone += 1
+      average?.update(step: stepsDone)
       try reportingFailure(coordinator) {
         try $0.stepped(outcome, step: stepsDone, waiting: waiting)
       }
@@ -106,6 +113,7 @@ package final class Worker {
     try BatchLoader(
       dataset: dataset, plan: shardPlan, ownedShards: plan.ranksShards[communicator.rank],
       transform: transform, depth: plan.config.data.prefetch,
+      threads: plan.config.data.threads, damaged: plan.config.data.damaged,
       startEpoch: stepsDone / plan.stepsPerEpoch, startStep: stepsDone % plan.stepsPerEpoch,
       epochs: plan.config.training.epochs)
   }
@@ -118,9 +126,11 @@ package final class Worker {
       guard let batch = try loader.next() else {
         throw JobFailure(.ownFault, "the loader ended before step \(stepsDone + 1)")
       }
+      batch.replaced.forEach(sayReplaced)
       let shards = batch.shards.map {
         ShardSamples(
-          images: ShardImages(pixels: $0.pixels, count: $0.count), labels: $0.labels)
+          images: ShardImages(pixels: $0.pixels, count: $0.count), labels: $0.labels,
+          mixture: $0.mixture)
       }
       return (shards, nil)
     } catch {
@@ -128,6 +138,12 @@ package final class Worker {
         images: ShardImages(pixels: UnsafePointer(network.parameters.base), count: 0), labels: [])
       return (Array(repeating: empty, count: network.shape.shards), error)
     }
+  }
+
+  /// By the rank itself: no other knows of it.
+  private func sayReplaced(_ damage: DataError) {
+    let line = "repvgg: rank \(communicator.rank): \(damage); another image takes its place\n"
+    _ = Array(line.utf8).withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
   private func requireFinite(_ outcome: StepOutcome) throws {
@@ -153,13 +169,26 @@ extension Worker {
     guard every > 0, isEpochEnd, stepsDone / plan.stepsPerEpoch % every == 0,
       stepsDone < plan.totalSteps
     else { return false }
-    try step.synchroniseRunningStatistics()
-    let result = try evaluation.run(Evaluation.Form(network))
+    try synchroniseRunningStatistics()
+    let result = try whileAverageIsInUse { try evaluation.run(Evaluation.Form(network)) }
     try reportingFailure(coordinator) {
       try $0.evaluated(result, step: stepsDone, split: "test", form: "training")
     }
     noteResult(result)
     return true
+  }
+
+  /// Before they are read or hashed: with local BatchNorm they are rank 0's.
+  func synchroniseRunningStatistics() throws {
+    try step.synchroniseRunningStatistics()
+    guard let average, network.shape.batchNorm == .local else { return }
+    try communicator.broadcast(average.bytes[1], from: 0)
+  }
+
+  /// Runs `body` with the average as the network's weights, where there is one.
+  func whileAverageIsInUse<Result>(_ body: () throws -> Result) rethrows -> Result {
+    guard let average else { return try body() }
+    return try average.whileInUse(body)
   }
 
   /// Keeps the best top-1; the earlier of equals.
@@ -185,7 +214,7 @@ extension Worker {
   func snapshot() -> RunSnapshot {
     RunSnapshot(
       state: RunState(plan: plan, step: stepsDone, best: best, origin: origin), network: network,
-      optimizer: optimizer)
+      optimizer: optimizer, average: average)
   }
 }
 
@@ -193,12 +222,19 @@ extension Worker {
 
 extension Worker {
   /// Initial values from the seed, the same on every rank.
-  package func initialise() throws { try network.initialise(seed: plan.seed) }
+  package func initialise() throws {
+    try network.initialise(seed: plan.seed)
+    average?.begin()
+  }
 
   /// Takes up `snapshot`, which rank 0 has read and checked; the others get it from there.
   package func resume(_ snapshot: RunSnapshot?) throws {
     try Agreement.all(communicator) {
       guard let snapshot else { return }
+      if let average, let tensors = snapshot.average {
+        try network.load(tensors)
+        average.begin()
+      }
       try network.load(snapshot.model)
       try network.setTrainable(snapshot.optimizer, in: optimizer.momentum)
       stepsDone = snapshot.state.step
@@ -209,6 +245,7 @@ extension Worker {
     try communicator.broadcast(UnsafeMutableRawBufferPointer(optimizer.momentum.all), from: 0)
     try communicator.broadcast(
       UnsafeMutableRawBufferPointer(network.runningStatistics), from: 0)
+    for bytes in average?.bytes ?? [] { try communicator.broadcast(bytes, from: 0) }
     try broadcastCounters()
   }
 

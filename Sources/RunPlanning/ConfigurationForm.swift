@@ -13,6 +13,7 @@ enum ConfigurationForm: Sendable {
   case numbers(each: NumberRange, count: ClosedRange<Int>)
   case architecture
   case groups
+  case resolutions
 
   /// Completes "expects …".
   var expectation: String {
@@ -32,6 +33,7 @@ enum ConfigurationForm: Sendable {
     case .architecture:
       "one of \(Architecture.zoo.map(\.name).joined(separator: " ")), or {stem, depths, widths, …}"
     case .groups: "1, 2, 4, … or {layer: groups, …}"
+    case .resolutions: "{epoch: pixels, …}"
     }
   }
 
@@ -194,6 +196,24 @@ struct ConfigurationValue {
   ) throws(ConfigurationError) -> [Int] {
     var values: [Int] = []
     for item in try items(count) { values.append(try item.integer(each)) }
+    return values
+  }
+
+  /// Whole numbers by epochs, which count from 0.
+  func resolutions() throws(ConfigurationError) -> [Int: Int] {
+    guard case .mapping(let entries) = node.content else { throw refusal("is not a mapping") }
+    var values: [Int: Int] = [:]
+    for entry in entries {
+      guard Self.isWholeNumber(entry.key), let epoch = Int(entry.key), (0...100_000).contains(epoch)
+      else {
+        throw ConfigurationError(
+          place: entry.place, key: key,
+          "\(ConfigurationError.quote(entry.key)) is no epoch; expects \(form.expectation)")
+      }
+      let item = ConfigurationValue(
+        key: "\(key).\(epoch)", form: .integer(1...4096), node: entry.value)
+      values[epoch] = try item.integer(1...4096)
+    }
     return values
   }
 

@@ -1,4 +1,4 @@
-// The keys of the run itself, of `model` and of `data`.
+// The keys of the run itself and of `model`.
 
 extension ConfigurationKey {
   static let run: [ConfigurationKey] = [
@@ -112,65 +112,5 @@ extension ConfigurationKey {
         try decode(&config.model.architecture, value)
       },
       encode: { _ in .null })
-  }
-
-  static let data: [ConfigurationKey] = [
-    .choice(
-      "data.format", \.data.format, atResume: .fixed,
-      "`idx`: the files of MNIST and Fashion-MNIST, plain or gzipped; `synthetic`: made up, to "
-        + "measure and to try."),
-    .path(
-      "data.directory", \.data.directory, otherNames: ["root", "data_dir", "dataset"],
-      atResume: .free("the data's fingerprint decides, not its place"),
-      "Directory with the four files under their standard names (`train-images-idx3-ubyte`, …, "
-        + "with or without `.gz`)."),
-    file("data.train_images", \.data.trainImages, "Training images; overrides the standard name."),
-    file("data.train_labels", \.data.trainLabels, "Training labels; overrides the standard name."),
-    file("data.test_images", \.data.testImages, "Test images; overrides the standard name."),
-    file("data.test_labels", \.data.testLabels, "Test labels; overrides the standard name."),
-    .integer(
-      "data.resolution", \.data.resolution, 0...4096, unit: "pixels",
-      otherNames: ["image_size", "img_size", "input_size"], atResume: .fixed,
-      "Side of the square that the network sees; 0: the data's own size. Without named data a plan "
-        + "takes 224."),
-    ConfigurationKey(
-      "data.channels", .integer(1...1024), unit: "channels", default: "1; 3 where no data is named",
-      atResume: .fixed, "Channels of an image: 1 for IDX images.",
-      decode: { (config, value) throws(ConfigurationError) in
-        config.data.channels = try value.integer(1...1024)
-      },
-      encode: { .integer($0.data.channels) }),
-    .numbers(
-      "data.mean", \.data.mean, each: .from(-1000, through: 1000), count: 1...1024,
-      atResume: .fixed,
-      "Mean of each channel, of pixels scaled to 0…1; one number holds for all channels."),
-    .numbers(
-      "data.standard_deviation", \.data.standardDeviation, each: .above(0, through: 1000),
-      count: 1...1024, atResume: .fixed,
-      "Standard deviation of each channel, likewise."),
-    .integer(
-      "data.crop_padding", \.data.cropPadding, 0...256, unit: "pixels", atResume: .fixed,
-      "Zero padding around a training image from which a random crop of its size is taken; 0: off."
-    ),
-    .boolean(
-      "data.horizontal_flip", \.data.horizontalFlip, atResume: .fixed,
-      "Mirror training images with probability one half."),
-    .integer(
-      "data.prefetch", \.data.prefetch, 1...64, unit: "batches", otherNames: ["prefetch_factor"],
-      atResume: .free("changes time and memory only"),
-      "Batches that the loader keeps ready ahead of the step."),
-    .integer(
-      "data.train_limit", \.data.trainLimit, 0...1_000_000_000, unit: "images", atResume: .fixed,
-      "Use the first n training images only; 0: all. Size of synthetic training data."),
-    .integer(
-      "data.test_limit", \.data.testLimit, 0...1_000_000_000, unit: "images", atResume: .fixed,
-      "Use the first n test images only; 0: all. Size of synthetic test data."),
-  ]
-
-  private static func file(
-    _ path: String, _ field: Field<String>, _ meaning: String
-  ) -> ConfigurationKey {
-    .path(
-      path, field, atResume: .free("the data's fingerprint decides, not its place"), meaning)
   }
 }

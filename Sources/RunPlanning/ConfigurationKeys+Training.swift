@@ -36,6 +36,21 @@ extension ConfigurationKey {
     .number(
       "training.label_smoothing", \.training.labelSmoothing, .from(0, below: 1), atResume: .fixed,
       "Share of the target spread evenly over all classes."),
+    .number(
+      "training.mixup_alpha", \.training.mixupAlpha, .from(0, through: 100),
+      otherNames: ["mixup"], atResume: .fixed,
+      "Mix every image and label with another of its shard, in shares drawn from Beta(α, α) for each "
+        + "shard and step (Zhang et al., ICLR 2018); 0: off."),
+    .number(
+      "training.cutmix_alpha", \.training.cutmixAlpha, .from(0, through: 100),
+      otherNames: ["cutmix"], atResume: .fixed,
+      "Paste a rectangle of another image of the shard, likewise (Yun et al., ICCV 2019); 0: off. With "
+        + "mixup too, each is taken with probability one half."),
+    .number(
+      "training.average_decay", \.training.averageDecay, .from(0, below: 1),
+      otherNames: ["ema", "ema_decay", "model_ema"], atResume: .fixed,
+      "Keep an exponential moving average of the weights, of which each step keeps this share (Polyak "
+        + "and Juditsky, 1992); evaluation and artifacts then are the average's; 0: off."),
     .boolean(
       "training.shuffle", \.training.shuffle, atResume: .fixed,
       "Draw a new order of the training images every epoch."),

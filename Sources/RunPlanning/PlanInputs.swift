@@ -11,12 +11,19 @@ package struct DataSummary: Sendable, Equatable {
   package var width: Int
   /// Digest of the data, for comparison at a resume.
   package var fingerprint: String
+  /// By label; empty where the data has none.
+  package var classNames: [String]
+  /// Bytes that the data hold in every rank's memory.
+  package var residentBytes: Int
+  /// What the data say when they are opened: files left out, an index that cannot be kept.
+  package var notes: [String]
   /// Whether the numbers are assumed, because the data was not opened.
   package var isAssumed: Bool
 
   package init(
     trainCount: Int, testCount: Int, classes: Int, channels: Int, height: Int, width: Int,
-    fingerprint: String, isAssumed: Bool = false
+    fingerprint: String, classNames: [String] = [], residentBytes: Int = 0, notes: [String] = [],
+    isAssumed: Bool = false
   ) {
     self.trainCount = trainCount
     self.testCount = testCount
@@ -25,18 +32,22 @@ package struct DataSummary: Sendable, Equatable {
     self.height = height
     self.width = width
     self.fingerprint = fingerprint
+    self.classNames = classNames
+    self.residentBytes = residentBytes
+    self.notes = notes
     self.isAssumed = isAssumed
   }
 
   /// What a plan takes for granted without opening the data: the size of synthetic data (as
   /// `ImageData` makes it), of MNIST and Fashion-MNIST
-  /// for IDX files, of ImageNet where the configuration names no data.
+  /// for IDX files, of CIFAR, and of ImageNet for encoded files or where no data is named.
   package static func assumed(for config: RunConfig) -> DataSummary {
     let data = config.data
     let (train, test, side) =
       switch (data.isNamed, data.format) {
-      case (false, _): (1_281_167, 50_000, 224)
+      case (false, _), (true, .folder), (true, .tar): (1_281_167, 50_000, 224)
       case (true, .idx): (60_000, 10_000, 28)
+      case (true, .cifar10), (true, .cifar100): (50_000, 10_000, 32)
       case (true, .synthetic): (2048, 512, 32)
       }
     func limited(_ count: Int, _ limit: Int) -> Int {
@@ -44,10 +55,13 @@ package struct DataSummary: Sendable, Equatable {
       return data.format == .synthetic ? limit : min(count, limit)
     }
     let resolution = data.resolution == 0 ? side : data.resolution
+    let isHeld = data.isNamed && !data.format.isEncoded && data.format != .synthetic
+    let images = limited(train, data.trainLimit) + limited(test, data.testLimit)
     return DataSummary(
       trainCount: limited(train, data.trainLimit), testCount: limited(test, data.testLimit),
       classes: config.model.classes, channels: data.channels, height: resolution,
-      width: resolution, fingerprint: "", isAssumed: true)
+      width: resolution, fingerprint: "",
+      residentBytes: isHeld ? images * (side * side * data.channels + 1) : 0, isAssumed: true)
   }
 }
 

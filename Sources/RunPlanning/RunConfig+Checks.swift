@@ -19,7 +19,21 @@ extension ConfigurationDecoding {
   /// Fills in what follows from other keys.
   func complete(_ config: inout RunConfig) throws(ConfigurationError) {
     // A plan without data is a plan for the published networks' data: colour images.
-    if given["data.channels"] == nil, !config.data.isNamed { config.data.channels = 3 }
+    let format = config.data.format
+    if given["data.channels"] == nil, !config.data.isNamed || format.hasColour {
+      config.data.channels = 3
+    }
+    if format.isEncoded {
+      if given["data.resolution"] == nil { config.data.resolution = 224 }
+      if given["data.crop"] == nil { config.data.crop = .randomResized }
+      if config.data.channels == 3 {
+        // Of ImageNet, as the published networks take them.
+        if given["data.mean"] == nil { config.data.mean = [0.485, 0.456, 0.406] }
+        if given["data.standard_deviation"] == nil {
+          config.data.standardDeviation = [0.229, 0.224, 0.225]
+        }
+      }
+    }
     let channels = config.data.channels
     func spread(_ values: [Double], _ key: String) throws(ConfigurationError) -> [Double] {
       if values.count == channels { return values }
@@ -36,11 +50,11 @@ extension ConfigurationDecoding {
 
   func check(_ config: RunConfig) throws(ConfigurationError) {
     try checkArchitecture(config)
-    try checkData(config.data)
+    try checkData(config)
     try checkTraining(config)
   }
 
-  private func refusal(_ key: String, _ problem: String) -> ConfigurationError {
+  func refusal(_ key: String, _ problem: String) -> ConfigurationError {
     ConfigurationError(place: place(of: key), key: key, problem)
   }
 
@@ -56,16 +70,6 @@ extension ConfigurationDecoding {
         "model.strides",
         "holds the stem's stride and those of the stages, and \(part) is given too, at "
           + "\(place(of: part)); leave one of them out")
-    }
-  }
-
-  private func checkData(_ data: RunConfig.Data) throws(ConfigurationError) {
-    guard data.format == .idx, data.isNamed else { return }
-    guard data.channels == 1 else {
-      throw refusal("data.channels", "\(data.channels); IDX images have 1 channel")
-    }
-    if data.directory.isEmpty, let file = data.files.first(where: \.path.isEmpty) {
-      throw refusal(file.key, "is required where data.directory is not given")
     }
   }
 

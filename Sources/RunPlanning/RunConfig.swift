@@ -23,35 +23,6 @@ package struct RunConfig: Sendable, Equatable, Codable {
     package init() {}
   }
 
-  package enum DataFormat: String, Sendable, Codable, CaseIterable { case idx, synthetic }
-
-  package struct Data: Sendable, Equatable, Codable {
-    package var format = DataFormat.idx
-    /// Directory with the four files under their standard names (`train-images-idx3-ubyte`, with
-    /// or without `.gz`, …); empty when each file is named.
-    package var directory = ""
-    package var trainImages = ""
-    package var trainLabels = ""
-    package var testImages = ""
-    package var testLabels = ""
-    /// Pixels of a side that the network sees; 0 takes the data's own size (IDX).
-    package var resolution = 0
-    /// Channels of an image: 1 for IDX images, 1 or 3 for synthetic ones.
-    package var channels = 1
-    /// Per channel, of pixels scaled to 0…1.
-    package var mean: [Double] = [0.5]
-    package var standardDeviation: [Double] = [0.5]
-    /// Pixels of zero padding around an image from which a random crop of its size is taken; 0: off.
-    package var cropPadding = 0
-    package var horizontalFlip = false
-    /// Batches that the loader thread keeps ready ahead of the step.
-    package var prefetch = 2
-    /// Use only the first n training / test samples; 0 uses all. Also the size of synthetic data.
-    package var trainLimit = 0
-    package var testLimit = 0
-    package init() {}
-  }
-
   package enum BatchNormMode: String, Sendable, Codable, CaseIterable { case sync, local }
 
   package struct Training: Sendable, Equatable, Codable {
@@ -64,6 +35,11 @@ package struct RunConfig: Sendable, Equatable, Codable {
     package var batchNorm = BatchNormMode.sync
     package var labelSmoothing = 0.0
     package var shuffle = true
+    /// Parameters of the Beta distributions from which mixing shares are drawn; 0: off.
+    package var mixupAlpha = 0.0
+    package var cutmixAlpha = 0.0
+    /// Share of the old average that each step keeps; 0: no average is kept.
+    package var averageDecay = 0.0
     package init() {}
   }
 

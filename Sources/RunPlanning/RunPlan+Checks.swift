@@ -135,6 +135,7 @@ extension RunPlan {
           + "\(Quantity.grouped(data.testCount)) test images of \(data.height) x \(data.width) x "
           + "\(data.channels) are assumed.")
     }
+    notes += data.notes
     for (name, value) in machine.blasEnvironment.sorted(by: { $0.key < $1.key }) {
       notes.append(
         "\(name)=\(value) in the environment overrides OpenBLAS's own choice (now "

@@ -39,7 +39,7 @@ extension RunPlan {
       layout: layout,
       load: CostModel.Load(
         shards: ranksShards[0].count, shardSize: shardSize, threads: threads,
-        prefetch: config.data.prefetch, datasetBytes: datasetBytes(config, data),
+        prefetch: config.data.prefetch, datasetBytes: data.residentBytes,
         panelWidth: machine.panelWidth))
     try checkMemory(memory, config: config, worldSize: worldSize, machine: machine)
 
@@ -60,12 +60,6 @@ extension RunPlan {
       winogradMultiplications: cost.winogradMultiplications, memory: memory,
       paths: Paths(runDirectory: config.output, name: config.name),
       notes: notes(config: config, data: data, machine: machine))
-  }
-
-  /// IDX files are held in memory as bytes by every rank.
-  private static func datasetBytes(_ config: RunConfig, _ data: DataSummary) -> Int {
-    guard config.data.isNamed, config.data.format == .idx else { return 0 }
-    return (data.trainCount + data.testCount) * data.channels * data.height * data.width
   }
 
   private static func messages(

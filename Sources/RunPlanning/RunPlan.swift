@@ -154,6 +154,10 @@ extension RunPlan {
         "\(config.model.architecture.name): squeeze-and-excitation is planned but not trained yet; "
           + "choose a network without it")
     }
+    if !config.data.resolutions.isEmpty {
+      throw ConfigurationError(
+        key: "data.resolutions", "is planned but not trained yet; leave it out")
+    }
     if !config.data.isNamed {
       throw ConfigurationError(
         key: "data.directory", "no data is named; set data.directory, or data.format to synthetic")

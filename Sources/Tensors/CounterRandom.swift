@@ -16,6 +16,9 @@ package struct CounterRandom: Sendable {
     case probe = 6
     case test = 7
     case certificate = 8
+    case augmentation = 9
+    case erasing = 10
+    case mixing = 11
   }
 
   private let key: SIMD2<UInt32>

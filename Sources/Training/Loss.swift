@@ -1,4 +1,5 @@
 import Glibc
+import ImageData
 
 /// Cross-entropy with label smoothing, over the shards of a rank.
 ///
@@ -32,9 +33,10 @@ package struct Loss: Sendable {
   ///
   /// `logits` and `gradient` are [count][classes]; `gradient` may be nil in evaluation. Softmax in
   /// Float64: p = exp(z − max) / Σ; the loss is −Σ t·log p with t = (1 − s)·[label] + s / classes.
+  /// Where images are mixtures, [label] is the mixture of both labels; hits count the own one.
   package func evaluate(
     logits: UnsafePointer<Float>, labels: [Int32], count: Int, classes: Int, globalCount: Int,
-    gradient: UnsafeMutablePointer<Float>?
+    gradient: UnsafeMutablePointer<Float>?, mixture: LabelMixture? = nil
   ) -> Totals {
     var totals = Totals()
     for sample in 0..<count {
@@ -43,8 +45,14 @@ package struct Loss: Sendable {
       let (maximum, sum, logitSum) = softmaxSums(row, classes: classes)
       let logSum = maximum + log(sum)
       let uniform = labelSmoothing / Double(classes)
+      let other = mixture.map { Int($0.labels[sample]) } ?? label
+      let ownShare = mixture?.ownShare ?? 1
+      // Exactly the own label's logit where nothing is mixed.
+      let wantedLogit =
+        other == label
+        ? Double(row[label]) : ownShare * Double(row[label]) + (1 - ownShare) * Double(row[other])
       totals.loss +=
-        (1 - labelSmoothing) * (logSum - Double(row[label]))
+        (1 - labelSmoothing) * (logSum - wantedLogit)
         + uniform * (Double(classes) * logSum - logitSum)
       let better = rank(of: label, in: row, classes: classes)
       totals.top1 += better < 1 ? 1 : 0
@@ -53,7 +61,9 @@ package struct Loss: Sendable {
       let target = gradient + sample * classes
       for index in 0..<classes {
         let probability = exp(Double(row[index]) - maximum) / sum
-        let wanted = (index == label ? 1 - labelSmoothing : 0) + uniform
+        let share =
+          index == label ? (other == label ? 1 : ownShare) : index == other ? 1 - ownShare : 0
+        let wanted = share * (1 - labelSmoothing) + uniform
         target[index] = Float((probability - wanted) / Double(globalCount))
       }
     }

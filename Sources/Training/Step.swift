@@ -1,17 +1,20 @@
 import Collectives
+import ImageData
 import Kernels
 import RepVGGModel
 import RunPlanning
 import Tensors
 
-/// The samples of one shard: images, and one label for each.
+/// The samples of one shard: images, and one label for each, or two where images are mixtures.
 package struct ShardSamples {
   package var images: ShardImages
   package var labels: [Int32]
+  package var mixture: LabelMixture?
 
-  package init(images: ShardImages, labels: [Int32]) {
+  package init(images: ShardImages, labels: [Int32], mixture: LabelMixture? = nil) {
     self.images = images
     self.labels = labels
+    self.mixture = mixture
   }
 }
 
@@ -141,7 +144,7 @@ package final class Step {
       shardTotals[shard] = loss.evaluate(
         logits: network.logits(shard: shard), labels: samples.labels,
         count: samples.images.count, classes: network.shape.classes, globalCount: globalCount,
-        gradient: logitGradient(shard: shard))
+        gradient: logitGradient(shard: shard), mixture: samples.mixture)
     }
   }
 

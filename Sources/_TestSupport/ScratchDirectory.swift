@@ -16,9 +16,14 @@ package final class ScratchDirectory: Sendable {
   /// The path of `name` within the directory, whether it exists or not.
   package func path(_ name: String) -> String { "\(path)/\(name)" }
 
-  /// Writes a file and returns its path.
+  /// Writes a file, making the directories on the way, and returns its path.
   @discardableResult
   package func write(_ bytes: [UInt8], to name: String) throws -> String {
+    if name.contains("/") {
+      try FileManager.default.createDirectory(
+        at: URL(fileURLWithPath: path(name)).deletingLastPathComponent(),
+        withIntermediateDirectories: true)
+    }
     try Data(bytes).write(to: URL(fileURLWithPath: path(name)))
     return path(name)
   }
@@ -29,7 +34,11 @@ package final class ScratchDirectory: Sendable {
     try write(Array(text.utf8), to: name)
   }
 
+  package func read(_ name: String) throws -> [UInt8] {
+    Array(try Data(contentsOf: URL(fileURLWithPath: path(name))))
+  }
+
   package func text(of name: String) throws -> String {
-    String(decoding: try Data(contentsOf: URL(fileURLWithPath: path(name))), as: UTF8.self)
+    String(decoding: try read(name), as: UTF8.self)
   }
 }

@@ -8,10 +8,9 @@ import Testing
 private struct ProbeDataset: Dataset {
   let count: Int
   var failing = -1
+  var damaged: Set<Int> = []
   let classes = 10
-  let channels = 1
-  let height = 4
-  let width = 4
+  let form = StoredForm.pixels(height: 4, width: 4, channels: 1)
   let fingerprint = "probe"
   let decoded = Counter()
 
@@ -21,8 +20,12 @@ private struct ProbeDataset: Dataset {
 
   func label(of sample: Int) -> Int { sample % 10 }
 
-  func decode(_ sample: Int, into pixels: UnsafeMutablePointer<UInt8>) throws(DataError) {
-    if sample == failing { throw DataError(.malformed, "\(name(of: sample)): damaged") }
+  func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {
+    bytes.reserve(16)
+    let pixels = bytes.all
+    if sample == failing || damaged.contains(sample) {
+      throw DataError(.malformed, "\(name(of: sample)): damaged")
+    }
     for index in 0..<16 { pixels[index] = UInt8(truncatingIfNeeded: sample &* 31 &+ index) }
     decoded.value.add(1, ordering: .relaxed)
   }
@@ -43,16 +46,18 @@ private struct Record: Equatable {
 @Suite(.timeLimit(.minutes(1))) struct BatchLoaderTests {
   private func loader(
     _ dataset: ProbeDataset, globalBatch: Int = 32, owned: Range<Int> = 0..<8, depth: Int = 2,
-    startEpoch: Int = 0, startStep: Int = 0, epochs: Int = 2
+    threads: Int = 1, replacing: RunConfig.Damaged = .fail, startEpoch: Int = 0, startStep: Int = 0,
+    epochs: Int = 2
   ) throws -> BatchLoader {
     let plan = ShardPlan(
       sampleCount: dataset.count, globalBatch: globalBatch, shards: 8, seed: 6, shuffle: true)
     let transform = try SampleTransform(
-      channels: 1, sourceHeight: 4, sourceWidth: 4, resolution: 6, mean: [0.3],
-      standardDeviation: [0.4], cropPadding: 2, horizontalFlip: true, seed: 6)
+      height: 4, width: 4, resolution: 6, mean: [0.3], deviation: [0.4], seed: 6
+    ) { ($0.cropPadding, $0.horizontalFlip) = (2, true) }
     return try BatchLoader(
       dataset: dataset, plan: plan, ownedShards: owned, transform: transform, depth: depth,
-      startEpoch: startEpoch, startStep: startStep, epochs: epochs)
+      threads: threads, damaged: replacing, startEpoch: startEpoch, startStep: startStep,
+      epochs: epochs)
   }
 
   private func records(_ loader: BatchLoader, atMost limit: Int = .max) throws -> [Record] {
@@ -95,6 +100,37 @@ private struct Record: Equatable {
   @Test(arguments: [1, 2, 5, 40]) func depthChangesNothing(depth: Int) throws {
     let dataset = ProbeDataset(count: 77)
     #expect(try records(loader(dataset, depth: depth)) == records(loader(dataset, depth: 3)))
+  }
+
+  @Test(arguments: [2, 3, 8]) func threadsChangeNothing(threads: Int) throws {
+    let dataset = ProbeDataset(count: 777)
+    #expect(
+      try records(loader(dataset, globalBatch: 256, threads: threads))
+        == records(loader(dataset, globalBatch: 256)))
+  }
+
+  @Test func damagedSamplesAreReplacedAndNamed() throws {
+    var dataset = ProbeDataset(count: 96)
+    dataset.damaged = [5, 6, 70]
+    let loader = try loader(dataset, threads: 3, replacing: .replace, epochs: 1)
+    var named: [String] = []
+    while let batch = try loader.next() {
+      named += batch.replaced.map(\.message)
+      for shard in batch.shards {
+        let bad = shard.samples.indices.filter { dataset.damaged.contains(shard.samples[$0]) }
+        for index in bad {
+          // The next good sample of the shard, its label and its pixels.
+          let order = (1..<shard.count).map { shard.samples[(index + $0) % shard.count] }
+          let good = try #require(order.first { !dataset.damaged.contains($0) })
+          let place = try #require(shard.samples.firstIndex(of: good))
+          #expect(shard.labels[index] == Int32(good % 10))
+          for value in 0..<36 {
+            #expect(shard.pixels[index * 36 + value] == shard.pixels[place * 36 + value])
+          }
+        }
+      }
+    }
+    #expect(named.sorted() == ["probe[5]: damaged", "probe[6]: damaged", "probe[70]: damaged"])
   }
 
   @Test func resumeGivesWhatWouldHaveCome() throws {
@@ -167,8 +203,7 @@ private struct Record: Equatable {
 
   @Test func evaluationReadsInOrder() throws {
     let dataset = ProbeDataset(count: 10)
-    let transform = try SampleTransform(
-      channels: 1, sourceHeight: 4, sourceWidth: 4, mean: [0], standardDeviation: [1 / 255])
+    let transform = try SampleTransform(height: 4, width: 4)
     let reader = SampleReader(dataset: dataset, transform: transform)
     var values = [Float](repeating: 0, count: 3 * 16)
     let labels = try values.withUnsafeMutableBufferPointer { buffer in

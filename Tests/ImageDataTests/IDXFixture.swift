@@ -49,12 +49,9 @@ func gzip(_ bytes: [UInt8]) -> [UInt8] {
   }
 }
 
-/// The decoded bytes of one sample.
+/// The stored bytes of one sample.
 func pixels(of dataset: some Dataset, _ sample: Int) throws -> [UInt8] {
-  var bytes = [UInt8](repeating: 0xAA, count: dataset.bytesPerSample)
-  try bytes.withUnsafeMutableBufferPointer { buffer in
-    guard let base = buffer.baseAddress else { return }
-    try dataset.decode(sample, into: base)
-  }
-  return bytes
+  let bytes = ByteBuffer()
+  try dataset.read(sample, into: bytes)
+  return Array(bytes.all)
 }

@@ -19,7 +19,7 @@ import _TestSupport
   @Test func plainPair() throws {
     let dataset = try dataset(images: IDXFixture.images().bytes, labels: IDXFixture.labels().bytes)
     #expect(dataset.count == 3)
-    #expect((dataset.height, dataset.width, dataset.channels) == (2, 4, 1))
+    #expect(dataset.form == .pixels(height: 2, width: 4, channels: 1))
     #expect(dataset.classes == 3)
     #expect((0..<3).map(dataset.label) == [0, 1, 2])
     #expect(try pixels(of: dataset, 1) == Array(8..<16))
@@ -72,7 +72,7 @@ import _TestSupport
     config.data.directory = "/usr/share/datasets/fashion-mnist"
     let (train, test) = try Datasets.open(config: config)
     #expect((train.count, test.count) == (60_000, 10_000))
-    #expect((train.height, train.width, train.classes) == (28, 28, 10))
+    #expect(train.form == .pixels(height: 28, width: 28, channels: 1) && train.classes == 10)
     var counts = [Int](repeating: 0, count: 10)
     for sample in 0..<train.count { counts[train.label(of: sample)] += 1 }
     #expect(counts == Array(repeating: 6000, count: 10))

@@ -33,7 +33,7 @@ import _TestSupport
   @Test func isLearnable() throws {
     let (train, test) = (try dataset(), try dataset(count: 100, split: .test))
     var means = [[Double]](
-      repeating: [Double](repeating: 0, count: train.bytesPerSample), count: 5)
+      repeating: [Double](repeating: 0, count: 3 * 9 * 12), count: 5)
     for sample in 0..<train.count {
       for (index, byte) in try pixels(of: train, sample).enumerated() {
         means[train.label(of: sample)][index] += Double(byte) / 40
@@ -122,7 +122,7 @@ import _TestSupport
     config.data.channels = 3
     let (train, test) = try Datasets.open(config: config)
     #expect((train.count, test.count) == (40, Datasets.syntheticTestCount))
-    #expect((train.height, train.width, train.channels) == (16, 16, 3))
+    #expect(train.form == .pixels(height: 16, width: 16, channels: 3))
   }
 
   @Test func refusals() throws {

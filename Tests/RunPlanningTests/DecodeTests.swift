@@ -95,6 +95,74 @@ struct DecodeTests {
     #expect(config == expected)
   }
 
+  @Test func encodedImages() throws {
+    let config = try Sample.config(
+      """
+      data:
+        format: tar
+        directory: /data
+        exclude: bad.txt
+        resolution: 160
+        resolutions: {0: 96, 3: 160}
+        decode: fast
+        exif_orientation: true
+        damaged: replace
+        evaluation_resize: 200
+        crop_scale: [0.2, 0.9]
+        crop_ratio: [0.5, 2]
+        augmentation: randaugment
+        randaugment_operations: 3
+        randaugment_magnitude: 12
+        random_erasing: 0.25
+        threads: 2
+      training: {epochs: 4, mixup_alpha: 0.2, cutmix_alpha: 1, average_decay: 0.999}
+      """)
+    var data = RunConfig.Data()
+    (data.format, data.directory, data.exclude) = (.tar, "/data", "bad.txt")
+    (data.resolution, data.resolutions) = (160, [0: 96, 3: 160])
+    (data.decode, data.exifOrientation, data.damaged) = (.fast, true, .replace)
+    (data.crop, data.evaluationResize) = (.randomResized, 200)
+    (data.cropScale, data.cropRatio) = ([0.2, 0.9], [0.5, 2])
+    (data.augmentation, data.randAugmentOperations) = (.randAugment, 3)
+    (data.randAugmentMagnitude, data.randomErasing, data.threads) = (12, 0.25, 2)
+    // What follows from the format.
+    data.channels = 3
+    data.mean = [0.485, 0.456, 0.406]
+    data.standardDeviation = [0.229, 0.224, 0.225]
+    #expect(config.data == data)
+    #expect(data.resolution(epoch: 2) == 96 && data.resolution(epoch: 3) == 160)
+    #expect((config.training.mixupAlpha, config.training.cutmixAlpha) == (0.2, 1))
+    #expect(config.training.averageDecay == 0.999)
+    #expect(try Sample.config("data: {format: folder}").data.resolution == 224)
+    #expect(RunConfig.Data().standardEvaluationSide == 0)
+    #expect(try Sample.config("data: {format: folder}").data.standardEvaluationSide == 256)
+  }
+
+  @Test(arguments: [
+    ("format: folder, directory: d, crop: padded", "data.crop"),
+    ("format: folder, directory: d, resolution: 0", "data.resolution"),
+    ("format: folder, directory: d, evaluation_resize: 200", "data.evaluation_resize"),
+    ("format: folder, directory: d, crop_padding: 4", "data.crop_padding"),
+    ("format: folder, directory: d, crop_scale: [0.9, 0.1]", "data.crop_scale"),
+    ("format: folder, directory: d, channels: 2", "data.channels"),
+    ("format: folder, train_images: d", "data.test_images"),
+    ("format: tar, directory: d, train_labels: x", "data.train_labels"),
+    ("format: tar, directory: d, resolutions: {1: 224}", "data.resolutions"),
+    ("format: tar, directory: d, resolutions: {0: 128}", "data.resolutions"),
+    ("format: tar, directory: d, resolutions: {0: 256, 1: 224}", "data.resolutions"),
+    ("format: tar, directory: d, resolutions: {x: 224}", "data.resolutions"),
+    ("format: cifar10, directory: d, channels: 1", "data.channels"),
+    ("format: cifar10, directory: d, exclude: x", "data.exclude"),
+    ("format: cifar10, directory: d, evaluation_resize: 40", "data.evaluation_resize"),
+    ("directory: d, resolutions: {0: 28}", "data.resolutions"),
+  ])
+  func keysThatContradict(data: String, key: String) throws {
+    let error = try #require(throws: ConfigurationError.self) {
+      try Sample.config("data: {\(data)}\ntraining: {epochs: 4}")
+    }
+    #expect(error.key == key, "\(error)")
+  }
+
   @Test func spelledOutNetwork() throws {
     let config = try Sample.config(
       """

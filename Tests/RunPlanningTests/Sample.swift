@@ -9,7 +9,7 @@ enum Sample {
   /// The size of Fashion-MNIST.
   static let fashion = DataSummary(
     trainCount: 60_000, testCount: 10_000, classes: 10, channels: 1, height: 28, width: 28,
-    fingerprint: "f0")
+    fingerprint: "f0", residentBytes: 70_000 * 28 * 28)
 
   static let machine = MachineSummary(
     cpu: "Test CPU", physicalMemoryBytes: 1 << 50, cores: 2, blasKernel: "SkylakeX",

@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test func purposesKeepTheirNumbers() {
-    #expect(CounterRandom.Purpose.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 8])
+    #expect(CounterRandom.Purpose.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
   }
 
   @Test func uniformFillsItsInterval() {

@@ -63,7 +63,7 @@ struct FileTests {
   /// Files that may promise the compiler what it cannot see: each shares memory among threads of
   /// its own under its own lock.
   private static let threadedFiles: Set<String> = [
-    "Sources/Kernels/WorkerPool.swift", "Sources/ImageData/BatchLoader.swift",
+    "Sources/Kernels/WorkerPool.swift", "Sources/ImageData/BatchRing.swift",
     "Sources/Collectives/Rendezvous.swift",
   ]
 

@@ -1,3 +1,4 @@
+import ImageData
 import Testing
 import Training
 import _TestSupport
@@ -34,6 +35,26 @@ import _TestSupport
           - evaluate(below, labels, smoothing: smoothing, gradient: &scratch).loss)
         / Double(above[place] - below[place]) / 3
       #expect(abs(slope - Double(gradient[place])) < 1e-4)
+    }
+  }
+
+  /// A mixture's loss is linear in its shares.
+  @Test(arguments: [0, 0.1]) func mixturesAreSumsOfBoth(smoothing: Double) {
+    let (labels, others): ([Int32], [Int32]) = ([0, 3, 6], [5, 3, 1])
+    let logits = testValues(3 * classes).map { 3 * $0 }
+    var (own, other, mixed) = (
+      [Float](repeating: 0, count: logits.count), [Float](repeating: 0, count: logits.count),
+      [Float](repeating: 0, count: logits.count)
+    )
+    let first = evaluate(logits, labels, smoothing: smoothing, gradient: &own)
+    let second = evaluate(logits, others, smoothing: smoothing, gradient: &other)
+    let totals = Loss(labelSmoothing: smoothing).evaluate(
+      logits: logits, labels: labels, count: 3, classes: classes, globalCount: 3,
+      gradient: &mixed, mixture: LabelMixture(labels: others, ownShare: 0.3))
+    #expect(abs(totals.loss - 0.3 * first.loss - 0.7 * second.loss) < 1e-12)
+    #expect(totals.top1 == first.top1)
+    for place in logits.indices {
+      #expect(abs(mixed[place] - 0.3 * own[place] - 0.7 * other[place]) < 1e-6)
     }
   }
 

@@ -30,7 +30,7 @@ enum PlanCommand {
     guard config.data.isNamed else { return .assumed(for: config) }
     do {
       let (train, test) = try Datasets.open(config: config)
-      return DataSummary(train: train, test: test)
+      return DataSummary(train: train, test: test, config: config)
     } catch {
       if error.kind == .missing { return .assumed(for: config) }
       throw error
