@@ -83,7 +83,7 @@ package final class SampleReader {
   package func read(
     _ sample: Int, epoch: Int, into pixels: UnsafeMutablePointer<Float>
   ) throws(DataError) {
-    try makeImage(sample, epoch: epoch)
+    _ = try makeImage(sample, epoch: epoch)
     normalise(into: pixels)
     if let erasing = transform.erasing {
       var random = transform.random(.erasing, sample: sample, epoch: epoch)
