@@ -68,7 +68,7 @@ extension RunState {
   }
 }
 
-/// A checkpoint's three files, as values.
+/// A checkpoint's files, as values.
 package struct RunSnapshot {
   package var state: RunState
   /// Parameters, running statistics and batch counts under published names.
