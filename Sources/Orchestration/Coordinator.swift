@@ -76,6 +76,13 @@ package final class Coordinator {
       + "nothing more is trained, the weights of step \(step) are evaluated and written"
   }
 
+  /// The images of the next steps are of another size than those before.
+  package func entered(_ phase: RunPlan.Phase, afterStep step: Int) {
+    note(
+      "epoch \(step / plan.stepsPerEpoch + 1): images of \(phase.height) x \(phase.width) from here "
+        + "on, up to epoch \(phase.epochs.upperBound)")
+  }
+
   /// `step` counts from 1. `waiting`: seconds that this rank waited for its batch.
   package func stepped(_ outcome: StepOutcome, step: Int, waiting: Double) throws {
     let totals = outcome.totals
@@ -90,17 +97,20 @@ package final class Coordinator {
       Progress.Step(
         epoch: epoch, step: step, samples: Int(totals.samples), loss: totals.loss / totals.samples,
         correct: Int(totals.top1), seconds: seconds, collectiveSeconds: outcome.collectiveSeconds,
-        waitingSeconds: waiting))
-    try metrics.append([
-      ("event", "step"), ("step", .int(step)), ("epoch", .int(epoch)),
-      ("loss", .double(totals.loss / totals.samples)),
-      ("top1", .double(totals.top1 / totals.samples)),
-      ("learning_rate", .double(outcome.learningRate)), ("samples", .int(Int(totals.samples))),
-      ("seconds", .double(seconds)), ("images_per_second", .double(totals.samples / seconds)),
-      ("collective_seconds", .double(outcome.collectiveSeconds)),
-      ("waiting_seconds", .double(waiting)), ("collectives", .int(outcome.collectives)),
-      ("collective_bytes", .int(outcome.collectiveBytes)),
-    ])
+        waitingSeconds: waiting, stepsLeft: plan.costLeft(after: step)))
+    let size =
+      plan.hasPhases ? [("resolution", JSONValue.int(plan.phase(epoch: epoch - 1).height))] : []
+    try metrics.append(
+      [
+        ("event", "step"), ("step", .int(step)), ("epoch", .int(epoch)),
+        ("loss", .double(totals.loss / totals.samples)),
+        ("top1", .double(totals.top1 / totals.samples)),
+        ("learning_rate", .double(outcome.learningRate)), ("samples", .int(Int(totals.samples))),
+        ("seconds", .double(seconds)), ("images_per_second", .double(totals.samples / seconds)),
+        ("collective_seconds", .double(outcome.collectiveSeconds)),
+        ("waiting_seconds", .double(waiting)), ("collectives", .int(outcome.collectives)),
+        ("collective_bytes", .int(outcome.collectiveBytes)),
+      ] + size)
   }
 
   package func evaluated(

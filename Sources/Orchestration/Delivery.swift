@@ -25,7 +25,7 @@ package struct Delivery {
   package func run() throws {
     try Agreement.all(worker.communicator) { try worker.throwOwnFailure() }
     try worker.synchroniseRunningStatistics()
-    try worker.whileAverageIsInUse { try deliver() }
+    try worker.whileEvaluating { try deliver() }
   }
 
   private func deliver() throws {

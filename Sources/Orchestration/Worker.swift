@@ -39,7 +39,9 @@ package final class Worker {
       blocks: plan.blocks, classes: plan.classes,
       shards: plan.ranksShards[communicator.rank].count, shardCapacity: plan.maximumShardSize,
       batchNorm: config.training.batchNorm)
-    network = TrainingNetwork(shape: shape, pool: Machine.pool(threads: plan.threads))
+    network = TrainingNetwork(
+      shape: shape, otherSizes: plan.phases.dropLast().map(\.blocks),
+      pool: Machine.pool(threads: plan.threads))
     optimizer = SGD(config.optimizer, layout: network.layout)
     step = Step(
       network: network, optimizer: optimizer, communicator: communicator, buckets: plan.buckets,
@@ -67,6 +69,7 @@ package final class Worker {
     let loader = try Agreement.all(communicator) { try makeLoader() }
     defer { loader.stop() }
     while stepsDone < plan.totalSteps {
+      enterPhase(coordinator)
       let waitStart = monotonicSeconds()
       let (batch, failure) = take(loader)
       let waiting = monotonicSeconds() - waitStart
@@ -92,6 +95,19 @@ package final class Worker {
       try saveWhenDue(coordinator, evaluated: evaluated)
     }
     return .finished
+  }
+
+  /// First epoch of the phase that was entered last.
+  private var phaseStart: Int?
+
+  /// Brings the network to the size of the next step's images, which an evaluation may have changed
+  /// too.
+  private func enterPhase(_ coordinator: Coordinator?) {
+    let phase = plan.phase(epoch: stepsDone / plan.stepsPerEpoch)
+    network.resize(to: phase.blocks)
+    guard phaseStart != phase.epochs.lowerBound else { return }
+    phaseStart = phase.epochs.lowerBound
+    if plan.hasPhases { coordinator?.entered(phase, afterStep: stepsDone) }
   }
 
   /// What rank 0 could not write, to be agreed on in the next step's summary.
@@ -170,7 +186,7 @@ extension Worker {
       stepsDone < plan.totalSteps
     else { return false }
     try synchroniseRunningStatistics()
-    let result = try whileAverageIsInUse { try evaluation.run(Evaluation.Form(network)) }
+    let result = try whileEvaluating { try evaluation.run(Evaluation.Form(network)) }
     try reportingFailure(coordinator) {
       try $0.evaluated(result, step: stepsDone, split: "test", form: "training")
     }
@@ -185,8 +201,10 @@ extension Worker {
     try communicator.broadcast(average.bytes[1], from: 0)
   }
 
-  /// Runs `body` with the average as the network's weights, where there is one.
-  func whileAverageIsInUse<Result>(_ body: () throws -> Result) rethrows -> Result {
+  /// Runs `body` with the network as it is evaluated and delivered: on images of `data.resolution`,
+  /// and with the average as its weights, where there is one.
+  func whileEvaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
+    network.resize(to: plan.blocks)
     guard let average else { return try body() }
     return try average.whileInUse(body)
   }

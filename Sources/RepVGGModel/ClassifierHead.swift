@@ -6,7 +6,7 @@ import Tensors
 /// Weights are [features][classes] in memory. Features and logits are kept per shard:
 /// [shards][shardCapacity][features or classes].
 final class ClassifierHead {
-  private let shape: NetworkShape
+  private var shape: NetworkShape
   private let pool: WorkerPool
   private let features: Arena
   private let featureGradients: Arena
@@ -19,6 +19,9 @@ final class ClassifierHead {
     featureGradients = Arena(count: trains ? shape.imageCapacity * shape.features : 0)
     logitArena = Arena(count: shape.imageCapacity * shape.classes)
   }
+
+  /// Takes images of another size; features and logits are as many.
+  func resize(to shape: NetworkShape) { self.shape = shape }
 
   /// Bytes of features, logits and their gradients.
   var bytes: Int {

@@ -2,15 +2,16 @@ import Kernels
 import RunPlanning
 import Tensors
 
-/// All memory of a rank's training network, allocated once: a step allocates none of it.
+/// All memory of a rank's training network, allocated once: a step allocates none of it, and images
+/// of another size are computed in the same arenas, which are made for the largest.
 final class NetworkMemory {
   /// Decides how many images it holds; shard s begins at image s x shardCapacity.
-  let shape: NetworkShape
-  private let plan: ActivationPlan
+  private(set) var shape: NetworkShape
+  private var plan: ActivationPlan
+  private let arenaCounts: ArenaCounts
   private let activations: Arena
   private let sharedArena: Arena
   private let workerArena: Arena
-  private let workerCount: Int
   private let packedArena: Arena
   private let counterArena: Arena
   /// What a block's convolutions work in.
@@ -18,24 +19,42 @@ final class NetworkMemory {
   /// Scratch slots of the largest gradient, for `GradientCounter`.
   let counterSlots: [UnsafeMutablePointer<Float>]
   /// Sums of the passes over each block's output.
-  let sums: [ShardSums]
+  private(set) var sums: [ShardSums] = []
   /// Σx and Σx² of each block's input, for its identity branch.
-  let inputSums: [ShardSums]
+  private(set) var inputSums: [ShardSums] = []
 
-  init(shape: NetworkShape, threads: Int, largestGradient: Int) {
+  /// `otherSizes`: the same blocks on images of other sizes.
+  init(shape: NetworkShape, otherSizes: [[BlockShape]], threads: Int, largestGradient: Int) {
     self.shape = shape
     plan = ActivationPlan(blocks: shape.blocks, images: shape.imageCapacity)
-    activations = Arena(count: plan.count)
-    let needs = shape.blocks.map { BlockWorkspace($0, images: shape.shardCapacity) }
-    sharedArena = Arena(count: needs.map(\.sharedCount).max() ?? 0)
-    workerCount = needs.map(\.workerCount).max() ?? 0
-    workerArena = Arena(count: workerCount * threads)
-    packedArena = Arena(count: needs.map(\.packedCount).max() ?? 0)
+    arenaCounts = otherSizes.reduce(ArenaCounts(shape)) { largest, blocks in
+      var other = shape
+      other.blocks = blocks
+      return largest.covering(ArenaCounts(other))
+    }
+    activations = Arena(count: arenaCounts.activations)
+    sharedArena = Arena(count: arenaCounts.shared)
+    workerArena = Arena(count: arenaCounts.worker * threads)
+    packedArena = Arena(count: arenaCounts.packed)
     workspace = Workspace(
-      shared: sharedArena.base, workers: workerArena.base, workerCount: workerCount)
+      shared: sharedArena.base, workers: workerArena.base, workerCount: arenaCounts.worker)
     let slots = CostModel.counterSlots(shards: shape.shards)
     counterArena = Arena(count: largestGradient * slots)
     counterSlots = (0..<slots).map { [counterArena] in counterArena.base + $0 * largestGradient }
+    makeSums()
+  }
+
+  /// Lays the arenas out for images of another size.
+  func resize(to shape: NetworkShape) {
+    let counts = ArenaCounts(shape)
+    precondition(counts.covering(arenaCounts) == arenaCounts, "a size that was not announced")
+    self.shape = shape
+    plan = ActivationPlan(blocks: shape.blocks, images: shape.imageCapacity)
+    (sums, inputSums) = ([], [])
+    makeSums()
+  }
+
+  private func makeSums() {
     let capacity = shape.shardCapacity
     sums = shape.blocks.indices.map { index in
       let block = shape.blocks[index]
@@ -91,7 +110,33 @@ final class NetworkMemory {
   }
 
   func scratch(worker: Int) -> UnsafeMutablePointer<Float> {
-    workerArena.base + worker * workerCount
+    workerArena.base + worker * arenaCounts.worker
+  }
+}
+
+/// Elements of the arenas that depend on the size of the images; `worker` of each thread.
+private struct ArenaCounts: Equatable {
+  var activations: Int
+  var shared: Int
+  var worker: Int
+  var packed: Int
+
+  init(_ shape: NetworkShape) {
+    activations = ActivationPlan(blocks: shape.blocks, images: shape.imageCapacity).count
+    let needs = shape.blocks.map { BlockWorkspace($0, images: shape.shardCapacity) }
+    shared = needs.map(\.sharedCount).max() ?? 0
+    worker = needs.map(\.workerCount).max() ?? 0
+    packed = needs.map(\.packedCount).max() ?? 0
+  }
+
+  /// What either finds room in.
+  func covering(_ other: ArenaCounts) -> ArenaCounts {
+    var both = self
+    both.activations = max(activations, other.activations)
+    both.shared = max(shared, other.shared)
+    both.worker = max(worker, other.worker)
+    both.packed = max(packed, other.packed)
+    return both
   }
 }
 

@@ -53,6 +53,13 @@ extension BlockShape {
   package var inputCount: Int { inputPixels * inputChannels }
   package var outputCount: Int { outputPixels * outputChannels }
 
+  /// The block without its image's size: what its parameters depend on.
+  var withoutSize: BlockShape {
+    var block = self
+    (block.inputHeight, block.inputWidth) = (1, 1)
+    return block
+  }
+
   /// The block's 3x3 (`kernel` 3) or 1x1 (`kernel` 1) convolution.
   package func convolution(kernel: Int) -> Convolution {
     Convolution(

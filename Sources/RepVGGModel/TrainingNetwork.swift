@@ -8,8 +8,11 @@ import Tensors
 /// The network knows no communicator: it is given two closures, one that sums a message of
 /// statistics over ranks and one that is told how much of the gradient arena is complete. Not
 /// `Sendable`: it belongs to its rank's thread, and its pool divides the work.
+///
+/// The network computes on images of one size at a time. What it knows does not depend on that size;
+/// what it computes with is laid out anew by `resize(to:)`, in the same memory.
 package final class TrainingNetwork {
-  package let shape: NetworkShape
+  package private(set) var shape: NetworkShape
   package let table: ParameterTable
   package let layout: ArenaLayout
   package let pool: WorkerPool
@@ -24,14 +27,17 @@ package final class TrainingNetwork {
   let memory: NetworkMemory
   let head: ClassifierHead
   let counter: GradientCounter
-  let blocks: [TrainingBlock]
+  private(set) var blocks: [TrainingBlock] = []
   let linear: LinearPlaces
+  private let finder: PlaceFinder
   /// Inputs of the pass at hand: every block's x of every shard.
-  private var inputs: [[ShardImages]]
+  private var inputs: [[ShardImages]] = []
   /// Images of every shard.
   private var imageCounts: [Int]
 
-  package init(shape: NetworkShape, pool: WorkerPool) {
+  /// `otherSizes`: the same blocks on images of other sizes, to which the network will be brought.
+  /// The memory is made for the largest of all.
+  package init(shape: NetworkShape, otherSizes: [[BlockShape]] = [], pool: WorkerPool) {
     self.shape = shape
     self.pool = pool
     table = ParameterTable.training(blocks: shape.blocks, classes: shape.classes)
@@ -50,17 +56,34 @@ package final class TrainingNetwork {
     }
     let statistics = Arena(count: allocator.count)
     (statisticsArena, statisticsPlaces, batchCounts) = (statistics, places, counts)
-    let memory = NetworkMemory(
-      shape: shape, threads: pool.threads,
+    memory = NetworkMemory(
+      shape: shape, otherSizes: otherSizes, threads: pool.threads,
       largestGradient: layout.largestGradient(blocks: shape.blocks))
-    self.memory = memory
-    let counter = GradientCounter(pool: pool, shards: shape.shards, slots: memory.counterSlots)
-    self.counter = counter
+    counter = GradientCounter(pool: pool, shards: shape.shards, slots: memory.counterSlots)
     head = ClassifierHead(shape: shape, pool: pool, trains: true)
-    let finder = PlaceFinder(
+    finder = PlaceFinder(
       layout: layout, parameters: parameters, gradients: gradients, statistics: statistics,
       statisticsPlaces: places)
     linear = finder.linear()
+    imageCounts = Array(repeating: 0, count: shape.shards)
+    makeBlocks()
+  }
+
+  /// Brings the network to images of another size, one of those that it was made for: to what would
+  /// be a network made anew for it with the same parameters, running statistics and batch counts.
+  /// Logits and gradients of earlier passes are void. Nothing happens where it is there already.
+  package func resize(to blocks: [BlockShape]) {
+    guard blocks != shape.blocks else { return }
+    precondition(
+      blocks.map(\.withoutSize) == shape.blocks.map(\.withoutSize), "blocks of another network")
+    self.blocks = []
+    shape.blocks = blocks
+    memory.resize(to: shape)
+    head.resize(to: shape)
+    makeBlocks()
+  }
+
+  private func makeBlocks() {
     blocks = shape.blocks.enumerated().map { index, block in
       let kind = block.recomputesBranches ? StemBlock.self : TrainingBlock.self
       return kind.init(
@@ -74,7 +97,6 @@ package final class TrainingNetwork {
           pixels: UnsafePointer(memory.output(max(0, index - 1), shard: shard)), count: 0)
       }
     }
-    imageCounts = Array(repeating: 0, count: shape.shards)
   }
 }
 

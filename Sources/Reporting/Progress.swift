@@ -21,14 +21,18 @@ package final class Progress {
     /// Of these, spent in collectives and in waiting for the loader.
     package var collectiveSeconds: Double
     package var waitingSeconds: Double
+    /// Steps to come, as many as if each took as long as this one; nil: as the numbers of the steps
+    /// say.
+    package var stepsLeft: Double?
 
     package init(
       epoch: Int, step: Int, samples: Int, loss: Double, correct: Int, seconds: Double,
-      collectiveSeconds: Double, waitingSeconds: Double
+      collectiveSeconds: Double, waitingSeconds: Double, stepsLeft: Double? = nil
     ) {
       (self.epoch, self.step, self.samples) = (epoch, step, samples)
       (self.loss, self.correct, self.seconds) = (loss, correct, seconds)
       (self.collectiveSeconds, self.waitingSeconds) = (collectiveSeconds, waitingSeconds)
+      self.stepsLeft = stepsLeft
     }
   }
 
@@ -106,7 +110,8 @@ package final class Progress {
 
   /// As many fields as fit, the most telling ones first. ASCII alone: a character is a column.
   private func line(for step: Step, width: Int) -> String {
-    let remaining = Double(max(0, totalSteps - step.step)) * recent.secondsPerStep
+    let stepsLeft = step.stepsLeft ?? Double(totalSteps - step.step)
+    let remaining = max(0, stepsLeft) * recent.secondsPerStep
     let timeLeft =
       remaining < 59.5 ? "\(Int(remaining.rounded())) s" : Quantity.duration(seconds: remaining)
     let fields = [

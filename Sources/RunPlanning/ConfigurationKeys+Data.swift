@@ -43,8 +43,9 @@ extension ConfigurationKey {
       encode: { .integer($0.data.resolution) }),
     ConfigurationKey(
       "data.resolutions", .resolutions, unit: "pixels", default: "empty", atResume: .fixed,
-      "Smaller images first: the resolution from an epoch on, counted from 0, such as "
-        + "{0: 128, 40: 160, 80: 224}. The last one must be `data.resolution`, with which is evaluated. Planned, not trained yet.",
+      "Smaller images first (Tan and Le, ICML 2021): the resolution from an epoch on, counted from 0, "
+        + "such as {0: 128, 40: 160, 80: 224}. The last one must be `data.resolution`, with which is "
+        + "evaluated.",
       decode: { (config, value) throws(ConfigurationError) in
         config.data.resolutions = try value.resolutions()
       },

@@ -108,8 +108,11 @@ extension CostModel {
   private static let floatBytes = 4
 
   /// What the training network, the optimizer, the evaluation and the loader allocate; a test holds
-  /// it against what they do allocate.
-  package func memory(layout: ArenaLayout, load: Load) -> MemoryEstimate {
+  /// it against what they do allocate. `otherSizes`: the same blocks on images of other sizes, smaller
+  /// ones, which the network computes in the same memory.
+  package func memory(
+    layout: ArenaLayout, load: Load, otherSizes: [[BlockShape]] = []
+  ) -> MemoryEstimate {
     let arena = layout.count * Self.floatBytes
     let inputs = blocks.first.map { $0.inputPixels * $0.inputChannels } ?? 0
     let outputs = blocks.map { $0.outputPixels * $0.outputChannels }
@@ -122,25 +125,53 @@ extension CostModel {
       Self.counterSlots(shards: load.shards) * layout.largestGradient(blocks: blocks)
       * Self.floatBytes
     let plan = ActivationPlan(blocks: blocks, images: load.images)
-    let kernels = blocks.map {
-      KernelPlan($0, images: load.shardSize, panelWidth: load.panelWidth)
+    let activations = otherSizes.reduce(plan.count) {
+      max($0, ActivationPlan(blocks: $1, images: load.images).count)
     }
+    let needs = ScratchNeeds(blocks, load)
+    let largest = otherSizes.reduce(needs) { $0.covering(ScratchNeeds($1, load)) }
     // The head's features and logits with their gradients.
     let head = 2 * (featureWidth + classes)
     memory.activations = (plan.kept + load.images * head) * Self.floatBytes
-    memory.activationGradients = (plan.count - plan.kept) * Self.floatBytes
-    let shared = kernels.map(\.sharedCount).max() ?? 0
-    let workers = load.threads * (kernels.map(\.workerCount).max() ?? 0)
+    memory.activationGradients = (activations - plan.kept) * Self.floatBytes
     memory.scratch =
-      (shared + workers + (kernels.map(\.packedCount).max() ?? 0)) * Self.floatBytes
-      + load.shards * kernels.reduce(0) { $0 + $1.sumCount } * 8
+      (largest.shared + largest.workers + largest.packed) * Self.floatBytes + largest.sums * 8
     // Fusing gives about as many weights as the training form has, and packing four times as many.
     memory.evaluation =
-      5 * arena + (load.images * (inputs + 2 * largestOutput) + shared + workers)
+      5 * arena
+      + (load.images * (inputs + 2 * largestOutput) + needs.shared + needs.workers)
       * Self.floatBytes
     memory.loader = (load.prefetch + 1) * load.images * inputs * Self.floatBytes
     memory.dataset = load.datasetBytes
     return memory
+  }
+
+  /// Elements of what the convolutions work in, Float64 ones for sums, over all threads and shards.
+  private struct ScratchNeeds {
+    var shared: Int
+    var workers: Int
+    var packed: Int
+    var sums: Int
+
+    init(_ blocks: [BlockShape], _ load: Load) {
+      let kernels = blocks.map {
+        KernelPlan($0, images: load.shardSize, panelWidth: load.panelWidth)
+      }
+      shared = kernels.map(\.sharedCount).max() ?? 0
+      workers = load.threads * (kernels.map(\.workerCount).max() ?? 0)
+      packed = kernels.map(\.packedCount).max() ?? 0
+      sums = load.shards * kernels.reduce(0) { $0 + $1.sumCount }
+    }
+
+    /// What either finds room in.
+    func covering(_ other: ScratchNeeds) -> ScratchNeeds {
+      var both = self
+      both.shared = max(shared, other.shared)
+      both.workers = max(workers, other.workers)
+      both.packed = max(packed, other.packed)
+      both.sums = max(sums, other.sums)
+      return both
+    }
   }
 
   /// Slots beside the gradient itself with which a binary counter adds up `shards` partials.

@@ -1,7 +1,7 @@
 /// Which kernels a run computes with: what decides, beside the order of summation, its bits. Plan
 /// and checkpoints record it, and a resume says where it differs.
 package struct KernelChoices: Sendable, Codable, Equatable {
-  /// Path of the 3x3 convolution → blocks that take it.
+  /// Path of the 3x3 convolution → blocks that take it, over all sizes of images.
   package var paths: [String: Int]
   /// What the kernels were built for.
   package var instructionSets: [String]
@@ -50,7 +50,9 @@ extension RunPlan {
   /// The kernels that the network computes with.
   package var kernels: KernelChoices {
     KernelChoices(
-      paths: blocks.reduce(into: [:]) { $0[kernelPlan($1).path.rawValue, default: 0] += 1 },
+      paths: phases.flatMap(\.blocks).reduce(into: [:]) {
+        $0[kernelPlan($1).path.rawValue, default: 0] += 1
+      },
       instructionSets: machine.instructionSets, panelWidth: machine.panelWidth)
   }
 }

@@ -12,6 +12,7 @@ extension RunPlan {
       ("macs", pair(macsTraining, macsDeploy)),
       ("winograd_multiplications", .integer(winogradMultiplications)),
       ("stages", .array(stages.map(Self.json))),
+      ("phases", .array(phases.map(json))),
       ("world", world),
       ("bit_invariant", invariance),
       ("data", dataJSON),
@@ -48,6 +49,14 @@ extension RunPlan {
       ("parameters_deploy", .integer(stage.deployParameters)),
       ("macs_training", .integer(stage.trainingMACs)),
       ("macs_deploy", .integer(stage.deployMACs)),
+    ])
+  }
+
+  private func json(_ phase: Phase) -> JSONText {
+    .object([
+      ("first_epoch", .integer(phase.epochs.lowerBound)), ("epochs", .integer(phase.epochs.count)),
+      ("height", .integer(phase.height)), ("width", .integer(phase.width)),
+      ("steps", .integer(steps(of: phase).count)), ("macs_training", .integer(phase.macsTraining)),
     ])
   }
 

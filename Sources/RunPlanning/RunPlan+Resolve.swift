@@ -28,6 +28,8 @@ extension RunPlan {
           + "choose smaller widths, resolution or global batch")
     }
     try checkStatistics(config, trainCount: data.trainCount, blocks: blocks)
+    let phases = phases(config, inputChannels: data.channels, blocks: blocks)
+    try checkPhases(phases, config, trainCount: data.trainCount)
 
     let trainingTable = ParameterTable.training(blocks: blocks, classes: config.model.classes)
     let layout = ArenaLayout(trainingTable)
@@ -40,7 +42,7 @@ extension RunPlan {
       load: CostModel.Load(
         shards: ranksShards[0].count, shardSize: shardSize, threads: threads,
         prefetch: config.data.prefetch, datasetBytes: data.residentBytes,
-        panelWidth: machine.panelWidth))
+        panelWidth: machine.panelWidth), otherSizes: phases.dropLast().map(\.blocks))
     try checkMemory(memory, config: config, worldSize: worldSize, machine: machine)
 
     let stepsPerEpoch = (data.trainCount + training.globalBatch - 1) / training.globalBatch
@@ -50,7 +52,8 @@ extension RunPlan {
       blocks: blocks, trainingTable: trainingTable,
       deployTable: .deploy(blocks: blocks, classes: config.model.classes), layout: layout,
       classes: config.model.classes, inputChannels: data.channels, height: height, width: width,
-      globalBatch: training.globalBatch, shards: training.shards, ranksShards: ranksShards,
+      phases: phases, globalBatch: training.globalBatch, shards: training.shards,
+      ranksShards: ranksShards,
       maximumShardSize: shardSize, stepsPerEpoch: stepsPerEpoch, scheduleSteps: scheduleSteps,
       totalSteps: training.maxSteps == 0 ? scheduleSteps : min(scheduleSteps, training.maxSteps),
       bitInvariance: .of(ranks: worldSize, shards: training.shards), buckets: buckets,

@@ -12,6 +12,7 @@ extension RunPlan {
       "",
     ]
     lines += stageLines + [""]
+    if hasPhases { lines += phaseLines + [""] }
     var facts = factRows
     if let gigaflopsPerCore, gigaflopsPerCore > 0 {
       facts.append(["time", timeText(gigaflopsPerCore: gigaflopsPerCore)])
@@ -64,6 +65,21 @@ extension RunPlan {
       Quantity.macs(macsTraining), Quantity.macs(macsDeploy),
     ])
     return Self.aligned(rows, rightAligned: [1, 2, 3, 5, 6, 7, 8])
+  }
+
+  /// The sizes of the images, in their order.
+  private var phaseLines: [String] {
+    let work = phases.map { Double(steps(of: $0).count) * Double($0.macsTraining) }
+    let whole = max(1, work.reduce(0, +))
+    var rows = [["trained on", "first epoch", "epochs", "steps", "MACs an image", "of the work"]]
+    rows += zip(phases, work).map { phase, work in
+      [
+        "\(phase.height) x \(phase.width)", Quantity.grouped(phase.epochs.lowerBound),
+        Quantity.grouped(phase.epochs.count), Quantity.grouped(steps(of: phase).count),
+        Quantity.macs(phase.macsTraining), Quantity.decimal(100 * work / whole, places: 1) + " %",
+      ]
+    }
+    return Self.aligned(rows, rightAligned: [1, 2, 3, 4, 5])
   }
 
   private var factRows: [[String]] {

@@ -15,9 +15,11 @@ package struct RunPlan: Sendable {
   package let layout: ArenaLayout
   package let classes: Int
   package let inputChannels: Int
-  /// Pixels of the images that the network sees.
+  /// Pixels of the images that the network sees, where it changes: of the largest.
   package let height: Int
   package let width: Int
+  /// The sizes of the images that the network is trained on, in their order; at least one.
+  package let phases: [Phase]
 
   /// Images of a full step over all ranks, and the shards into which they are cut.
   package let globalBatch: Int
@@ -132,6 +134,7 @@ extension RunPlan {
 
   /// Seconds that the arithmetic alone takes, as a lower bound for a person's patience.
   package struct TimeEstimate: Sendable, Equatable {
+    /// Of a step with images of the plan's own size.
     package var secondsPerStep: Double
     package var secondsTotal: Double
   }
@@ -140,10 +143,14 @@ extension RunPlan {
   /// `gigaflopsPerCore`: what a core sustains; ranks beyond the machine's cores share them, taking
   /// all ranks to run here.
   package func estimate(gigaflopsPerCore: Double) -> TimeEstimate {
-    let operations = 3 * 2 * Double(macsTraining) * Double(min(globalBatch, data.trainCount))
     let cores = Double(min(worldSize * threads, max(machine.cores, 1)))
-    let step = operations / (cores * gigaflopsPerCore * 1e9)
-    return TimeEstimate(secondsPerStep: step, secondsTotal: step * Double(totalSteps))
+    let images = Double(min(globalBatch, data.trainCount))
+    let secondsPerMAC = 3 * 2 * images / (cores * gigaflopsPerCore * 1e9)
+    return TimeEstimate(
+      secondsPerStep: secondsPerMAC * Double(macsTraining),
+      secondsTotal: phases.reduce(0) {
+        $0 + secondsPerMAC * Double($1.macsTraining) * Double(steps(of: $1).count)
+      })
   }
 
   /// Refuses what can be planned but not trained.
@@ -153,10 +160,6 @@ extension RunPlan {
         key: "model.architecture",
         "\(config.model.architecture.name): squeeze-and-excitation is planned but not trained yet; "
           + "choose a network without it")
-    }
-    if !config.data.resolutions.isEmpty {
-      throw ConfigurationError(
-        key: "data.resolutions", "is planned but not trained yet; leave it out")
     }
     if !config.data.isNamed {
       throw ConfigurationError(

@@ -69,6 +69,11 @@ extension BadInput {
     setting(
       ["data.resolution=1", "training.global_batch=1", "training.shards=1"],
       ["BatchNorm", "one value per channel"]),
+    setting(
+      [
+        "data.crop=random_resized", "data.crop_padding=0", "data.resolution=16",
+        "data.resolutions={0: 4, 1: 16}", "training.global_batch=1", "training.shards=1",
+      ], ["data.resolutions: on 4 x 4 pixels: BatchNorm", "one value per channel"]),
     // Every step multiplies the weights by about -1000.
     setting(
       [

@@ -3,7 +3,7 @@ import Testing
 import _TestSupport
 
 extension ProgramTests {
-  /// Training on JPEG files, from directories of classes and from archives.
+  /// Training on JPEG files, from directories of classes and from archives, at growing resolution.
   @Suite(.timeLimit(.minutes(5))) struct EncodedImages {
     private static let configuration = """
       model:
@@ -14,6 +14,7 @@ extension ProgramTests {
         format: folder
         directory: data
         resolution: 24
+        resolutions: {0: 16, 1: 19, 2: 24}
         horizontal_flip: true
         augmentation: randaugment
         random_erasing: 0.3

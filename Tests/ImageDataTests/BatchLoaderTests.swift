@@ -60,14 +60,17 @@ private struct Record: Equatable {
       epochs: epochs)
   }
 
-  private func records(_ loader: BatchLoader, atMost limit: Int = .max) throws -> [Record] {
+  private func records(
+    _ loader: BatchLoader, atMost limit: Int = .max, elements: (_ epoch: Int) -> Int = { _ in 36 }
+  ) throws -> [Record] {
     var records: [Record] = []
     var count = 0
     while count < limit, let batch = try loader.next() {
       count += 1
       for shard in batch.shards {
         #expect(UInt(bitPattern: shard.pixels) % 64 == 0)
-        let pixels = UnsafeBufferPointer(start: shard.pixels, count: shard.count * 36)
+        let pixels = UnsafeBufferPointer(
+          start: shard.pixels, count: shard.count * elements(batch.epoch))
         records.append(
           Record(
             epoch: batch.epoch, step: batch.step, shard: shard.shard, samples: shard.samples,
@@ -145,6 +148,45 @@ private struct Record: Equatable {
     let seam = try records(loader(dataset, startEpoch: 0, startStep: 3, epochs: 3))
     #expect(seam == Array(all[24...]))
     #expect(try records(loader(dataset, startEpoch: 5, epochs: 3)).isEmpty)
+  }
+
+  /// Batches of the next epoch are prepared while the last ones of this epoch are in use.
+  @Test(arguments: [1, 3]) func epochsMayDifferInSize(threads: Int) throws {
+    let dataset = ProbeDataset(count: 77)
+    let plan = ShardPlan(
+      sampleCount: 77, globalBatch: 32, shards: 8, seed: 6, shuffle: true)
+    func transform(mixup: Double) throws -> SampleTransform {
+      var config = RunConfig()
+      (config.data.crop, config.data.resolution) = (.randomResized, 7)
+      config.data.resolutions = [0: 3, 1: 7, 2: 5, 3: 7]
+      (config.training.seed, config.training.mixupAlpha) = (6, mixup)
+      return try SampleTransform(config: config, form: dataset.form)
+    }
+    func records(
+      _ transform: SampleTransform, owned: Range<Int> = 0..<8, depth: Int = 4, done: Int = 0
+    ) throws -> [Record] {
+      let loader = try BatchLoader(
+        dataset: dataset, plan: plan, ownedShards: owned, transform: transform, depth: depth,
+        threads: threads, startEpoch: done / 3, startStep: done % 3, epochs: 4)
+      return try self.records(loader) { transform.size(epoch: $0).elements }
+    }
+    let plain = try transform(mixup: 0)
+    for record in try records(plain) {
+      let side = [3, 7, 5, 7][record.epoch]
+      #expect(record.pixels.count == record.samples.count * side * side)
+      let expected = try record.samples.flatMap {
+        try values(plain, dataset, sample: $0, epoch: record.epoch)
+      }
+      #expect(record.pixels == expected)
+    }
+    let mixed = try transform(mixup: 0.5)
+    let all = try records(mixed)
+    #expect(try all != records(plain))
+    for done in [1, 2, 3, 5, 7] {
+      #expect(try records(mixed, depth: 1, done: done) == Array(all[(8 * done)...]))
+    }
+    let half = try records(mixed, owned: 4..<8)
+    #expect(half == all.filter { $0.shard >= 4 })
   }
 
   @Test func stopsAtOnceAndTwice() throws {

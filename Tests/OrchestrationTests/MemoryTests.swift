@@ -22,4 +22,28 @@ import Testing
     #expect(error < 0.01, "\(planned) planned, \(network.workingBytes) allocated")
     #expect(memory.parameters == network.parameters.count * 4)
   }
+
+  /// What is computed at several sizes takes what the largest takes, or more where a smaller one's
+  /// path works in more.
+  @Test(arguments: [[64], [32, 64, 48], [224, 176]])
+  func sizesShareTheirMemory(sides: [Int]) throws {
+    let architecture = try #require(Architecture.zoo.first { $0.name == "RepVGG-A0" })
+    let sizes = sides.map { architecture.blocks(inputChannels: 3, height: $0, width: $0) }
+    let largest = try #require(sizes.max { $0[0].inputHeight < $1[0].inputHeight })
+    let network = TrainingNetwork(
+      shape: NetworkShape(blocks: largest, classes: 10, shards: 1, shardCapacity: 4),
+      otherSizes: sizes, pool: WorkerPool(threads: 2))
+    let memory = CostModel(blocks: largest, classes: 10).memory(
+      layout: network.layout,
+      load: CostModel.Load(shards: 1, shardSize: 4, threads: 2, prefetch: 2, datasetBytes: 0),
+      otherSizes: sizes)
+    let planned =
+      memory.shardScratch + memory.activations + memory.activationGradients + memory.scratch
+    for blocks in sizes {
+      network.resize(to: blocks)
+      #expect(Double(network.workingBytes) < 1.01 * Double(planned))
+    }
+    network.resize(to: largest)
+    #expect(Double(planned) < 1.01 * Double(network.workingBytes))
+  }
 }

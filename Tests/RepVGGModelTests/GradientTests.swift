@@ -24,6 +24,12 @@ struct GradientCase: CustomTestStringConvertible, Sendable {
 
   var images: Int { shardCounts.reduce(0, +) }
 
+  func shape(_ batchNorm: RunConfig.BatchNormMode = .sync) -> NetworkShape {
+    NetworkShape(
+      blocks: blocks, classes: Self.classes, shards: shardCounts.count,
+      shardCapacity: shardCounts.max() ?? 1, batchNorm: batchNorm)
+  }
+
   static let all: [GradientCase] = [
     GradientCase(
       name: "plain", architecture: Architecture(stemWidth: 4, depths: [2], widths: [6])),
@@ -90,11 +96,16 @@ struct SoloPass {
   init(
     _ item: GradientCase, batchNorm: RunConfig.BatchNormMode = .sync, threads: Int = 1
   ) throws {
+    try self.init(
+      item,
+      network: TrainingNetwork(
+        shape: item.shape(batchNorm), pool: WorkerPool(threads: threads)))
+  }
+
+  /// Of a network that has the item's shape.
+  init(_ item: GradientCase, network: TrainingNetwork) throws {
     self.item = item
-    let shape = NetworkShape(
-      blocks: item.blocks, classes: GradientCase.classes, shards: item.shardCounts.count,
-      shardCapacity: item.shardCounts.max() ?? 1, batchNorm: batchNorm)
-    network = TrainingNetwork(shape: shape, pool: WorkerPool(threads: threads))
+    self.network = network
     try network.load(item.state)
     let values = nhwc(item.batch)
     pixels = .allocate(capacity: values.count)

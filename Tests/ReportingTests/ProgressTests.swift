@@ -52,6 +52,14 @@ private func step(_ number: Int, loss: Double = 0.5, correct: Int = 192) -> Prog
     #expect(screen.text.contains("step 3/3") && screen.text.contains("ETA 0 s"))
   }
 
+  @Test func stepsToComeMayCostMore() {
+    let screen = Screen()
+    var dearer = step(50)
+    dearer.stepsLeft = 200
+    screen.progress(.plain).report(dearer)
+    #expect(screen.text.contains("ETA 1 min 40 s"), "\(screen.text)")
+  }
+
   @Test func liveLineIsRedrawnAtMostFiveTimesASecond() {
     let screen = Screen()
     let progress = screen.progress(.live, totalSteps: 10_000)
