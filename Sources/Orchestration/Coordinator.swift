@@ -78,9 +78,10 @@ package final class Coordinator {
 
   /// The images of the next steps are of another size than those before.
   package func entered(_ phase: RunPlan.Phase, afterStep step: Int) {
+    let (first, last) = (step / plan.stepsPerEpoch + 1, phase.epochs.upperBound)
     note(
-      "epoch \(step / plan.stepsPerEpoch + 1): images of \(phase.height) x \(phase.width) from here "
-        + "on, up to epoch \(phase.epochs.upperBound)")
+      (first == last ? "epoch \(first)" : "epochs \(first) to \(last)")
+        + ": images of \(phase.height) x \(phase.width)")
   }
 
   /// `step` counts from 1. `waiting`: seconds that this rank waited for its batch.

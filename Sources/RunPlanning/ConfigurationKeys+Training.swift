@@ -87,7 +87,8 @@ extension ConfigurationKey {
       "Length of the linear warm-up; fractions are allowed; 0: none."),
     .number(
       "schedule.warmup_start", \.schedule.warmupStart, .from(0, through: 1), atResume: .fixed,
-      "Share of the learning rate with which the warm-up begins."),
+      "Share of the learning rate with which the warm-up begins; at 0 the first step's gradient goes into "
+        + "the momentum alone."),
     .numbers(
       "schedule.milestones", \.schedule.milestones, each: .above(0, through: 100_000),
       count: 0...1000, unit: "epochs", atResume: .fixed,
