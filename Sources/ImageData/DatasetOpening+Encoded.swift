@@ -32,6 +32,11 @@ extension Datasets {
     /// Directories and file names that hold it.
     var words: [String] { self == .train ? ["train"] : ["val", "validation", "test"] }
     var key: String { self == .train ? "train_images" : "test_images" }
+    /// Whether an archive's name speaks of it.
+    func isNamed(by path: String) -> Bool {
+      let name = path.split(separator: "/").last ?? ""
+      return words.contains { name.contains($0) }
+    }
     func named(in data: RunConfig.Data) -> String {
       self == .train ? data.trainImages : data.testImages
     }
@@ -60,22 +65,13 @@ extension Datasets {
   private static func archives(
     of split: Split, _ data: RunConfig.Data
   ) throws(DataError) -> [String] {
-    func list(_ path: String) throws(DataError) -> [String] {
-      let listing = try DirectoryListing(path: Array(path.utf8)) {
-        $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
-      }
-      return listing.files.map { "\(path)/\(RegularFile.text($0.name))" }
-    }
     if split.named(in: data).isEmpty, !data.directory.isEmpty {
       try requireDirectory(data.directory)
-      let beside = try list(data.directory).filter { path in
-        let name = path.split(separator: "/").last ?? ""
-        return split.words.contains { name.contains($0) }
-      }
+      let beside = try archives(in: data.directory).filter(split.isNamed(by:))
       if !beside.isEmpty { return beside }
     }
     let directory = try directory(of: split, data)
-    let found = try list(directory)
+    let found = try archives(in: directory)
     guard !found.isEmpty else {
       throw DataError(
         .missing,
@@ -84,8 +80,17 @@ extension Datasets {
     return found
   }
 
+  /// The archives in a directory, in the byte order of their names.
+  static func archives(in path: String) throws(DataError) -> [String] {
+    let listing = try DirectoryListing(path: Array(path.utf8)) {
+      $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
+    }
+    let start = path.hasSuffix("/") ? path : path + "/"
+    return listing.files.map { start + RegularFile.text($0.name) }
+  }
+
   /// The lines of the first `classes.txt` that there is.
-  private static func classNames(in directories: [String]) throws(DataError) -> [String] {
+  static func classNames(in directories: [String]) throws(DataError) -> [String] {
     for directory in directories where !directory.isEmpty {
       let path = "\(directory)/classes.txt"
       guard access(path, F_OK) == 0 else { continue }

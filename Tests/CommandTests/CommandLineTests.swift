@@ -4,7 +4,7 @@ import _TestSupport
 
 private let commands = [
   "train", "plan", "evaluate", "fuse", "inspect", "replay", "bench", "doctor", "collect",
-  "completion", "help", "version",
+  "data", "completion", "help", "version",
 ]
 
 /// A command line that must be refused, and what must be said about it.
