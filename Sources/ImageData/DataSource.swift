@@ -7,9 +7,25 @@ package struct DataSource: Sendable {
     /// `train` or `val`.
     package var name: String
     package var dataset: any Dataset
+
+    package init(name: String, dataset: any Dataset) {
+      (self.name, self.dataset) = (name, dataset)
+    }
+
+    /// The sample's name as `data.exclude` takes it: below the directory that holds the splits.
+    package func listedName(of sample: Int) -> String {
+      let name = dataset.name(of: sample)
+      let above = dataset.directory.map { Datasets.nameAbove($0).count } ?? 0
+      return String(name.dropFirst(above))
+    }
   }
 
   package let splits: [Split]
+
+  /// What was left out or could not be kept, to be said once.
+  package var notes: [String] { splits.flatMap(\.dataset.notes) }
+
+  package init(splits: [Split]) { self.splits = splits }
 
   /// Both splits of a configuration.
   package init(config: RunConfig) throws(DataError) {
