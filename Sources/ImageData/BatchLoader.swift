@@ -38,7 +38,7 @@ package final class BatchLoader {
         damaged: damaged, steps: first..<max(first, epochs * plan.stepsPerEpoch)),
       buffers: depth + 1)
     do throws(DataError) {
-      for _ in 0..<threads { running.append(try Self.startThread(ring)) }
+      for _ in 0..<threads { running.append(try DataThread.start { [ring] in ring.produce() }) }
     } catch {
       stop()
       throw error
@@ -59,30 +59,5 @@ package final class BatchLoader {
     ring.stop()
     for thread in running { pthread_join(thread, nil) }
     running = []
-  }
-
-  private static func startThread(_ ring: BatchRing) throws(DataError) -> pthread_t {
-    // Signals are for the main thread: a new thread inherits the mask of its maker.
-    var everything = sigset_t()
-    var before = sigset_t()
-    sigfillset(&everything)
-    pthread_sigmask(SIG_SETMASK, &everything, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-
-    let argument = Unmanaged.passRetained(ring)
-    var thread = pthread_t()
-    let status = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<BatchRing>.fromOpaque(argument).takeRetainedValue().produce()
-        return nil
-      }, argument.toOpaque())
-    guard status == 0 else {
-      argument.release()
-      throw DataError(
-        .io, "the loader's thread does not start: \(errnoText(status)); see ulimit -u")
-    }
-    return thread
   }
 }

@@ -9,6 +9,8 @@ package struct DataError: Error, Sendable, Equatable, CustomStringConvertible {
     case io
     /// The file exists but may not be read (exit 77).
     case permission
+    /// What is to be written cannot be made there (exit 73).
+    case cannotCreate
     /// The configuration's `data` section does not fit the data (exit 78).
     case configuration
   }

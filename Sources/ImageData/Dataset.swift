@@ -30,6 +30,24 @@ package protocol Dataset: Sendable {
 
   /// Where `sample` comes from, for messages: `train-images-idx3-ubyte.gz[123]`.
   func name(of sample: Int) -> String
+
+  /// The directory in which all samples lie, as it was named; nil where there is none of the kind.
+  var directory: String? { get }
+
+  /// The file or member that `sample` is; nil where samples have no names of their own.
+  func origin(of sample: Int) -> SampleOrigin?
+}
+
+/// A file below a split's directory, or an archive's member.
+package struct SampleOrigin: Sendable, Equatable {
+  /// Name without its ending; bytes, since names need not be UTF-8.
+  var stem: [UInt8]
+  /// `jpg`, as stored; empty where it is not known.
+  var ending: [UInt8]
+  /// Bytes stored.
+  var size: Int
+  /// Modification time of the file or archive, nanoseconds since 1970.
+  var modified: Int64
 }
 
 /// What a data set stores of an image.
@@ -44,4 +62,6 @@ extension Dataset {
   package var classNames: [String] { [] }
   package var notes: [String] { [] }
   package var residentBytes: Int { 0 }
+  package var directory: String? { nil }
+  package func origin(of sample: Int) -> SampleOrigin? { nil }
 }

@@ -32,6 +32,11 @@ extension Datasets {
     /// Directories and file names that hold it.
     var words: [String] { self == .train ? ["train"] : ["val", "validation", "test"] }
     var key: String { self == .train ? "train_images" : "test_images" }
+    /// Whether an archive's name speaks of it.
+    func isNamed(by path: String) -> Bool {
+      let name = path.split(separator: "/").last ?? ""
+      return words.contains { name.contains($0) }
+    }
     func named(in data: RunConfig.Data) -> String {
       self == .train ? data.trainImages : data.testImages
     }
@@ -60,22 +65,13 @@ extension Datasets {
   private static func archives(
     of split: Split, _ data: RunConfig.Data
   ) throws(DataError) -> [String] {
-    func list(_ path: String) throws(DataError) -> [String] {
-      let listing = try DirectoryListing(path: Array(path.utf8)) {
-        $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
-      }
-      return listing.files.map { "\(path)/\(RegularFile.text($0.name))" }
-    }
     if split.named(in: data).isEmpty, !data.directory.isEmpty {
       try requireDirectory(data.directory)
-      let beside = try list(data.directory).filter { path in
-        let name = path.split(separator: "/").last ?? ""
-        return split.words.contains { name.contains($0) }
-      }
+      let beside = try archives(in: data.directory).filter(split.isNamed(by:))
       if !beside.isEmpty { return beside }
     }
     let directory = try directory(of: split, data)
-    let found = try list(directory)
+    let found = try archives(in: directory)
     guard !found.isEmpty else {
       throw DataError(
         .missing,
@@ -84,8 +80,24 @@ extension Datasets {
     return found
   }
 
+  /// The archives in a directory, in the byte order of their names.
+  ///
+  /// Throws where they are not all there yet.
+  static func archives(in path: String) throws(DataError) -> [String] {
+    guard access("\(path)/\(PackManifest.unfinishedName)", F_OK) != 0 else {
+      throw DataError(
+        .malformed,
+        "\(path): is not packed completely; wait for `repvgg data pack`, or run it again")
+    }
+    let listing = try DirectoryListing(path: Array(path.utf8)) {
+      $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
+    }
+    let start = path.hasSuffix("/") ? path : path + "/"
+    return listing.files.map { start + RegularFile.text($0.name) }
+  }
+
   /// The lines of the first `classes.txt` that there is.
-  private static func classNames(in directories: [String]) throws(DataError) -> [String] {
+  static func classNames(in directories: [String]) throws(DataError) -> [String] {
     for directory in directories where !directory.isEmpty {
       let path = "\(directory)/classes.txt"
       guard access(path, F_OK) == 0 else { continue }
@@ -99,20 +111,30 @@ extension Datasets {
     guard stream.storedSize <= 64 << 20 else {
       throw DataError(.malformed, "\(path): has \(stream.storedSize) bytes; is it a list of names?")
     }
-    let text = RegularFile.text(try stream.read(stream.storedSize))
-    return text.split(separator: "\n").map(String.init)
+    // By bytes: to Swift, a line end as Windows writes it is one character, and another one.
+    return try stream.read(stream.storedSize).split(separator: UInt8(ascii: "\n")).map {
+      RegularFile.text(Array($0.last == 13 ? $0.dropLast() : $0))
+    }
   }
 
-  /// Without the samples whose names, whole or below `root`, the file lists.
+  /// What stands in front of a directory's own name: `/data/` of `/data/train`.
+  static func nameAbove(_ directory: String) -> Substring {
+    let name = directory.hasSuffix("/") ? directory.dropLast() : directory[...]
+    return name.lastIndex(of: "/").map { name[...$0] } ?? ""
+  }
+
+  /// Without the samples whose names the file lists: whole, below `root`, or below the directory
+  /// above it.
   private static func excluding(
     _ path: String, from dataset: any Dataset, root: String
   ) throws(DataError) -> any Dataset {
     guard !path.isEmpty else { return dataset }
     let names = Set(try lines(of: path))
     let start = root.hasSuffix("/") ? root : root + "/"
+    let parents = nameAbove(root).count
     let kept = (0..<dataset.count).filter { sample in
       let name = dataset.name(of: sample)
-      return !names.contains(name)
+      return !names.contains(name) && !names.contains(String(name.dropFirst(parents)))
         && !(name.hasPrefix(start) && names.contains(String(name.dropFirst(start.count))))
     }
     guard !kept.isEmpty else {

@@ -36,7 +36,7 @@ package enum Datasets {
   }
 
   /// Names of the classes must be the same in both splits, or their labels would mean something else.
-  private static func requireSameClasses(
+  static func requireSameClasses(
     _ train: any Dataset, _ test: any Dataset
   ) throws(DataError) {
     let (ours, theirs) = (train.classNames, test.classNames)

@@ -43,6 +43,8 @@ struct DatasetSubset: Dataset {
   var residentBytes: Int { whole.residentBytes + (kept?.count ?? 0) * 4 }
   func label(of sample: Int) -> Int { whole.label(of: place(sample)) }
   func name(of sample: Int) -> String { whole.name(of: place(sample)) }
+  var directory: String? { whole.directory }
+  func origin(of sample: Int) -> SampleOrigin? { whole.origin(of: place(sample)) }
   func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {
     try whole.read(place(sample), into: bytes)
   }

@@ -60,6 +60,16 @@ package struct FolderDataset: Dataset {
 
   package func name(of sample: Int) -> String { RegularFile.text(path(of: sample)) }
 
+  package var directory: String? { RegularFile.text(root) }
+
+  package func origin(of sample: Int) -> SampleOrigin? {
+    let path = index.path(of: sample)
+    let dot = path.lastIndex(of: UInt8(ascii: ".")) ?? path.count
+    return SampleOrigin(
+      stem: Array(path[..<dot]), ending: Array(path[dot...].dropFirst()),
+      size: index.size(of: sample), modified: index.modified(sample))
+  }
+
   package func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {
     let file = try RegularFile(path: path(of: sample))
     guard file.size == index.size(of: sample), file.modified == index.modified(sample) else {

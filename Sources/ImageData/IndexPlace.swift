@@ -55,7 +55,8 @@ struct IndexPlace {
     }
   }
 
-  private static func absolute(_ path: [UInt8]) -> [UInt8]? {
+  /// Without links; nil where it does not exist.
+  static func absolute(_ path: [UInt8]) -> [UInt8]? {
     guard let whole = RegularFile.withCString(path, { realpath($0, nil) }) else { return nil }
     defer { free(whole) }
     return Array(UnsafeBufferPointer(start: whole, count: strlen(whole))).map {

@@ -98,7 +98,21 @@ package struct TarDataset: Dataset {
 
   package func name(of sample: Int) -> String {
     let shard = shard(of: sample)
-    return "\(RegularFile.text(shard.path))[\(shard.index.key(of: sample - shard.first))]"
+    let key = RegularFile.text(shard.index.key(of: sample - shard.first))
+    return "\(RegularFile.text(shard.path))[\(key)]"
+  }
+
+  package var directory: String? {
+    let path = shards[0].path
+    return path.lastIndex(of: UInt8(ascii: "/")).map { RegularFile.text(Array(path[..<$0])) } ?? "."
+  }
+
+  package func origin(of sample: Int) -> SampleOrigin? {
+    let shard = shard(of: sample)
+    let member = sample - shard.first
+    return SampleOrigin(
+      stem: shard.index.key(of: member), ending: [], size: shard.index.place(of: member).size,
+      modified: shard.index.modified)
   }
 
   package func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {

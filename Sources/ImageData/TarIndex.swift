@@ -61,10 +61,13 @@ final class TarIndex: Sendable {
 
   func label(of sample: Int) -> Int { field(UInt32.self, sample, at: 12) }
 
-  func key(of sample: Int) -> String {
+  func key(of sample: Int) -> [UInt8] {
     let start = sample == 0 ? 0 : nameEnd(sample - 1)
-    return RegularFile.text(Array(file.bytes(namesAt + start..<namesAt + nameEnd(sample))))
+    return Array(file.bytes(namesAt + start..<namesAt + nameEnd(sample)))
   }
+
+  /// Of the archive when the index was made, nanoseconds since 1970.
+  var modified: Int64 { file.load(Int64.self, at: 8) }
 }
 
 // MARK: - Making one

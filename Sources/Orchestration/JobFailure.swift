@@ -53,6 +53,7 @@ package enum ExitCode: Int32, Sendable {
     case .missing: .missingInput
     case .io: .inputOutput
     case .permission: .permission
+    case .cannotCreate: .cannotCreate
     case .configuration: .configuration
     }
   }

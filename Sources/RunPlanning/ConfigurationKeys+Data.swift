@@ -26,8 +26,8 @@ extension ConfigurationKey {
     file("data.test_labels", \.data.testLabels, "Test labels (idx)."),
     .path(
       "data.exclude", \.data.exclude, atResume: .free("the data's fingerprint decides"),
-      "File with names of images to leave out (folder, tar), one a line, whole or below the split's "
-        + "directory."),
+      "File with names of images to leave out (folder, tar), one a line: whole, below the split's "
+        + "directory, or below the one above it, as `repvgg data verify --list` writes them."),
   ]
 
   private static let pixels: [ConfigurationKey] = [

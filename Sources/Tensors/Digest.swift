@@ -19,12 +19,18 @@ package struct SHA256Digest: ~Copyable {
     }
   }
 
-  /// The digest as 64 lower-case hexadecimal digits.
-  package consuming func finish() -> String {
+  /// The digest's 32 bytes.
+  package consuming func finishBytes() -> [UInt8] {
     var digest = [UInt8](repeating: 0, count: 32)
     guard EVP_DigestFinal_ex(context, &digest, nil) == 1 else {
       fatalError("libcrypto's SHA-256 failed")
     }
+    return digest
+  }
+
+  /// The digest as 64 lower-case hexadecimal digits.
+  package consuming func finish() -> String {
+    let digest = finishBytes()
     let digits = Array("0123456789abcdef".utf8)
     return String(
       decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)

@@ -37,6 +37,7 @@ func run(_ invocation: Invocation) -> Int32 {
   case .fuse: return alone { try FuseCommand.run(invocation) }
   case .inspect: return alone { try InspectCommand.run(invocation) }
   case .collect: return alone { try CollectCommand.run(invocation) }
+  case .data: return alone { try DataCommand.run(invocation) }
   case .help:
     let topic = invocation.positionals.first.flatMap(CommandName.init)
     Speaker.say(topic.map(HelpText.command) ?? HelpText.program)

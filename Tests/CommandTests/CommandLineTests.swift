@@ -4,7 +4,7 @@ import _TestSupport
 
 private let commands = [
   "train", "plan", "evaluate", "fuse", "inspect", "replay", "bench", "doctor", "collect",
-  "completion", "help", "version",
+  "data", "completion", "help", "version",
 ]
 
 /// A command line that must be refused, and what must be said about it.
@@ -105,6 +105,18 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(
       ["train", "a", "--progress", "live", "--quiet"],
       "--quiet and --progress exclude each other; see repvgg train --help"),
+    .init(["data", "pack"], "SOURCE is missing; see repvgg data --help"),
+    .init(["data", "pack", "d"], "--output PATH is missing; see repvgg data --help"),
+    .init(["data", "pack", "d", "e"], "unexpected argument 'e'; see repvgg data --help"),
+    .init(
+      ["data", "verfy", "d"],
+      "ACTION 'verfy' is none of pack, verify, did you mean verify?; see repvgg data --help"),
+    .init(
+      ["data", "verify", "d", "--shards", "3"],
+      "--shards has no effect on data verify; see repvgg data --help"),
+    .init(
+      ["data", "pack", "d", "--output", "o", "--shards", "3", "--shard-bytes", "4"],
+      "--shards and --shard-bytes exclude each other; see repvgg data --help"),
     .init(
       ["completion", "tcsh"],
       "SHELL 'tcsh' is none of bash, zsh, fish; see repvgg completion --help"),

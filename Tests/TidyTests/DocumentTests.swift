@@ -5,7 +5,7 @@ import Testing
 struct DocumentTests {
   @Test func theDocumentsExist() {
     for path in [
-      "docs/ARCHITECTURE.md", "docs/numerics.md", "docs/configuration.md",
+      "docs/ARCHITECTURE.md", "docs/numerics.md", "docs/configuration.md", "docs/data.md",
       "docs/benchmarks/README.md", "docs/decisions/README.md",
     ] {
       #expect(Project.exists(path), "\(path)")

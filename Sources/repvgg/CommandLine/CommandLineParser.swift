@@ -158,23 +158,30 @@ struct CommandLineParser {
       else { return }
       throw error(
         "\(option) has no effect on \(specification.name.rawValue) \(positional)")
+    case .demands(let choice, let name):
+      guard positionals.first == choice, values[name] == nil else { return }
+      throw error("\(name) \(specification.option(name)?.placeholder ?? "") is missing")
     }
   }
 
   private func checkPositionals() throws(UsageError) {
-    guard let positional = specification.positional else {
-      if let extra = positionals.first { throw error("unexpected argument '\(extra)'") }
-      return
+    var rest = positionals[...]
+    for argument in specification.arguments {
+      try check(rest.prefix(argument.count.upperBound), of: argument)
+      rest = rest.dropFirst(argument.count.upperBound)
     }
-    if positionals.count < positional.count.lowerBound {
+    if let extra = rest.first { throw error("unexpected argument '\(extra)'") }
+  }
+
+  private func check(
+    _ values: ArraySlice<String>, of positional: PositionalSpecification
+  ) throws(UsageError) {
+    if values.count < positional.count.lowerBound {
       throw error("\(positional.placeholder) is missing")
     }
-    if positionals.count > positional.count.upperBound {
-      throw error("unexpected argument '\(positionals[positional.count.upperBound])'")
-    }
-    if positionals.contains("") { throw error("\(positional.placeholder) is empty") }
+    if values.contains("") { throw error("\(positional.placeholder) is empty") }
     guard !positional.choices.isEmpty else { return }
-    for value in positionals where !positional.choices.contains(value) {
+    for value in values where !positional.choices.contains(value) {
       throw error(
         "\(positional.placeholder) '\(value)' is none of \(positional.choices.joined(separator: ", "))\(suggestion(value, positional.choices))"
       )

@@ -12,6 +12,7 @@ enum CommandLineTable {
     case .bench: bench
     case .doctor: doctor
     case .collect: collect
+    case .data: data
     case .completion: completion
     case .help: help
     case .version: version
@@ -35,11 +36,7 @@ enum CommandLineTable {
       OptionSpecification(
         name: "--resume", value: .text(placeholder: "auto|never|PATH", .directories),
         help: "Checkpoint to go on from (default: auto, the newest good one)"),
-      threads,
-      OptionSpecification(
-        name: "--progress",
-        value: .choice(placeholder: "MODE", ["auto", "live", "plain", "none"]),
-        help: "How progress is shown: auto, live, plain or none (default: auto)"),
+      threads, progress,
       OptionSpecification(
         name: "--quiet", value: .flag, help: "Show nothing but errors; the files say it all"),
     ], rules: [.excludes("--quiet", "--progress")])
@@ -169,6 +166,47 @@ enum CommandLineTable {
         help: "Directory to gather them in")
     ])
 
+  private static let data = CommandSpecification(
+    name: .data, summary: "Pack images into archives, or verify them",
+    details: [
+      "SOURCE is a configuration, or a directory of classes or of archives.",
+      "pack writes tar archives that a cluster reads fast; the same command again goes",
+      "on where it was stopped. verify decodes every image; exit code 65 for damage.",
+    ],
+    positional: .one(
+      "ACTION", "pack or verify", choices: ["pack", "verify"], completion: .nothing),
+    subject: .one("SOURCE", "A configuration, or a directory of images"),
+    options: [
+      OptionSpecification(
+        name: "--output", value: .text(placeholder: "PATH", .directories),
+        help: "pack: directory of the archives"),
+      OptionSpecification(
+        name: "--shards", value: .integer(placeholder: "N", 1...1_000_000),
+        help: "pack: archives of each split"),
+      OptionSpecification(
+        name: "--shard-bytes", value: .integer(placeholder: "N", 1...(1 << 50)),
+        help: "pack: size of an archive (default: 1073741824, 1 GiB)"),
+      OptionSpecification(
+        name: "--shuffle", value: .integer(placeholder: "SEED", 0...Int.max),
+        help: "pack: mix the samples of each split (default: as they are)"),
+      OptionSpecification(
+        name: "--jpeg", value: .integer(placeholder: "QUALITY", 1...100),
+        help: "pack: make JPEGs of stored pixels (default: PNGs, which lose nothing)"),
+      OptionSpecification(
+        name: "--list", value: .text(placeholder: "FILE", .files),
+        help: "verify: write the damaged images' names, as data.exclude takes them"),
+      assignment,
+      OptionSpecification(
+        name: "--threads", value: .integer(placeholder: "N", 1...1024),
+        help: "pack, verify: threads (default: the processors)"),
+      progress, json,
+    ],
+    rules: [
+      .demands("pack", "--output"), .excludes("--shards", "--shard-bytes"),
+      .only(["pack"], ["--output", "--shards", "--shard-bytes", "--shuffle", "--jpeg"]),
+      .only(["verify"], ["--list"]), .only(["pack", "verify"], ["--threads", "--progress"]),
+    ])
+
   private static let completion = CommandSpecification(
     name: .completion, summary: "Print a completion script for a shell",
     details: ["For bash: source <(repvgg completion bash)"],
@@ -194,6 +232,11 @@ enum CommandLineTable {
   private static let threads = OptionSpecification(
     name: "--threads", value: .integer(placeholder: "N", 1...1024),
     help: "Threads of a rank (default: 1)")
+
+  private static let progress = OptionSpecification(
+    name: "--progress",
+    value: .choice(placeholder: "MODE", ["auto", "live", "plain", "none"]),
+    help: "How progress is shown: auto, live, plain or none (default: auto)")
 
   private static let json = OptionSpecification(
     name: "--json", value: .flag, help: "Print one JSON object and nothing else")

@@ -1,6 +1,6 @@
 /// The commands of the program.
 enum CommandName: String, CaseIterable, Sendable {
-  case train, plan, evaluate, fuse, inspect, replay, bench, doctor, collect
+  case train, plan, evaluate, fuse, inspect, replay, bench, doctor, collect, data
   case completion, help, version
 }
 
@@ -67,6 +67,8 @@ enum OptionRule: Sendable {
   case excludes(String, String)
   /// Only some of the positional's choices read these.
   case only([String], [String])
+  /// A choice of the positional that does not go without the option.
+  case demands(String, String)
 }
 
 /// One command: what it takes, and what help says of it.
@@ -77,8 +79,13 @@ struct CommandSpecification: Sendable {
   /// Whole lines below the usage, at most 80 columns.
   var details: [String] = []
   var positional: PositionalSpecification?
+  /// The one argument behind the positional, which is one too.
+  var subject: PositionalSpecification?
   var options: [OptionSpecification] = []
   var rules: [OptionRule] = []
+
+  /// In the order in which they are given.
+  var arguments: [PositionalSpecification] { [positional, subject].compactMap { $0 } }
 
   func option(_ name: String) -> OptionSpecification? { options.first { $0.name == name } }
 }

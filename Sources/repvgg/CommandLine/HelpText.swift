@@ -37,7 +37,7 @@ enum HelpText {
       text += "\n" + specification.details.map { $0 + "\n" }.joined()
     }
     let options = specification.options.map { (term($0), $0.help) } + [("-h, --help", "Show this")]
-    let arguments = specification.positional.map { [($0.placeholder, $0.help)] } ?? []
+    let arguments = specification.arguments.map { ($0.placeholder, $0.help) }
     let column = ((arguments + options).map(\.0.count).max() ?? 0) + 4
     for (title, rows) in [("Arguments", arguments), ("Options", options)] where !rows.isEmpty {
       text += "\n\(title):\n" + rows.map { entry($0, $1, column: column) }.joined()
@@ -51,11 +51,10 @@ enum HelpText {
 
   private static func usage(_ specification: CommandSpecification) -> String {
     let start = "Usage: repvgg \(specification.name.rawValue)"
-    var words: [String] = []
-    if let positional = specification.positional {
+    var words = specification.arguments.map { positional in
       let name = positional.placeholder
-      words.append(positional.count.lowerBound == 0 ? "[\(name)]" : name)
-      if positional.count.upperBound > 1 { words[0] += "..." }
+      let word = positional.count.lowerBound == 0 ? "[\(name)]" : name
+      return word + (positional.count.upperBound > 1 ? "..." : "")
     }
     words += specification.options.map { option in
       let term = option.isRequired ? term(option) : "[\(term(option))]"

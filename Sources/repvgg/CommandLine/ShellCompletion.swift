@@ -25,12 +25,12 @@ enum ShellCompletion {
         values += " COMPREPLY=(\(generator(choices, completion))); return ;;\n"
       }
       let options = command.options.map(\.name) + ["--help"]
-      let positional = command.positional
+      let choices = command.positional?.choices ?? []
+      let completion = command.arguments.last?.completion ?? .nothing
       words += "    \(command.name.rawValue))\n"
       words += "      if [[ $current == -* ]]; then COMPREPLY=(\(generator(options, .nothing)))\n"
       words += "      else COMPREPLY=("
-      words +=
-        generator(positional?.choices ?? [], positional?.completion ?? .nothing) + "); fi ;;\n"
+      words += generator(choices, completion) + "); fi ;;\n"
     }
     return """
       _repvgg() {
@@ -84,7 +84,7 @@ enum ShellCompletion {
         if completion != .nothing { line += " -F" }
         lines.append(line + " -d \(fishQuoted(option.help))")
       }
-      if let positional = command.positional {
+      for positional in command.arguments {
         if !positional.choices.isEmpty {
           lines.append("\(when) -a '\(positional.choices.joined(separator: " "))'")
         } else if positional.completion != .nothing {

@@ -9,8 +9,7 @@ enum TrainCommand {
       configuration: invocation.positionals[0], overrides: invocation.texts("--set"),
       output: invocation.text("--output"), resume: resume(invocation.text("--resume")),
       threads: invocation.integer("--threads") ?? 1, progress: progress(invocation),
-      lineWidth: ProgressMode.lineWidth(
-        environment: environment(["COLUMNS"]), terminalWidth: ProgressMode.terminalWidth))
+      lineWidth: lineWidth)
     return Backend.run { backend in
       try TrainingJob(
         options, communicator: backend.communicator, mpiVersion: backend.mpiVersion
@@ -27,11 +26,20 @@ enum TrainCommand {
   }
 
   private static func progress(_ invocation: Invocation) -> ProgressMode {
-    if invocation.flag("--quiet") { return ProgressMode.none }
-    let asked = invocation.text("--progress").flatMap(ProgressMode.init) ?? .auto
-    return asked.resolved(
+    invocation.flag("--quiet") ? .none : mode(invocation.text("--progress"))
+  }
+
+  /// What `--progress` asks for, or the surroundings allow.
+  static func mode(_ asked: String?) -> ProgressMode {
+    (asked.flatMap(ProgressMode.init) ?? .auto).resolved(
       environment: environment(["REPVGG_PROGRESS", "OMPI_COMM_WORLD_SIZE", "TERM"]),
       stdoutIsTerminal: ProgressMode.stdoutIsTerminal)
+  }
+
+  /// Columns of a line that shows progress.
+  static var lineWidth: Int {
+    ProgressMode.lineWidth(
+      environment: environment(["COLUMNS"]), terminalWidth: ProgressMode.terminalWidth)
   }
 
   /// Those of the named variables that are set.
