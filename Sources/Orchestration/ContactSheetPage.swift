@@ -33,7 +33,7 @@ package struct ContactSheetPage {
         grid-template-columns: repeat(\(outcome.sheet.columns), max-content); }
       figure { margin: 0; }
       img { display: block; image-rendering: pixelated; }
-      figcaption { max-width: 224px; overflow-wrap: anywhere; margin-top: 4px; }
+      figcaption { width: 0; min-width: max(100%, 120px); overflow-wrap: anywhere; margin-top: 4px; }
       small { opacity: 0.7; }
       </style>
       <h1>\(Markup.escaped(title))</h1>

@@ -184,7 +184,7 @@ enum CommandLineTable {
       OptionSpecification(
         name: "--output", value: .text(placeholder: "PATH", .files),
         help: "pack: directory of the archives; show: a .png or .html file (default: "
-          + "NAME-train.png)"),
+          + "NAME-SPLIT.png)"),
       OptionSpecification(
         name: "--shards", value: .integer(placeholder: "N", 1...1_000_000),
         help: "pack: archives of each split"),
