@@ -99,8 +99,9 @@ struct ImageMixing: Sendable {
 
 /// Sets a random rectangle of a normalised image to zero, the mean.
 ///
-/// Source: Zhong et al., "Random Erasing Data Augmentation", AAAI 2020: area 0.02 to 1/3, ratio 0.3
-/// to 3.3, ten tries, as torchvision has them.
+/// Source: Zhong et al., "Random Erasing Data Augmentation", AAAI 2020. Area 0.02 to 0.33 of the image,
+/// ratio 0.3 to 3.3, at most ten tries and zeros are torchvision's; the paper goes up to 0.4, tries until
+/// a rectangle fits, and prefers random values.
 struct RandomErasing: Sendable {
   let probability: Double
 

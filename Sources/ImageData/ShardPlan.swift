@@ -73,6 +73,20 @@ package struct EpochOrder: Sendable {
   package func samples(step: Int, shard: Int) -> [Int] {
     permutation[plan.positions(step: step, shard: shard)].map { Int($0) }
   }
+
+  /// The samples with which the epoch begins, at most all.
+  package func first(_ count: Int) -> [Int] { permutation.prefix(count).map { Int($0) } }
+
+  /// Step and shard of each of the samples; a pass over all of the epoch.
+  func places(of samples: Set<Int>) -> [Int: (step: Int, shard: Int)] {
+    var places: [Int: (step: Int, shard: Int)] = [:]
+    for (position, sample) in permutation.enumerated() where samples.contains(Int(sample)) {
+      let (step, rest) = position.quotientAndRemainder(dividingBy: plan.globalBatch)
+      let cut = EvenCut(plan.batchCount(step: step), into: plan.shards).ranges
+      places[Int(sample)] = (step, cut.firstIndex { $0.contains(rest) } ?? 0)
+    }
+    return places
+  }
 }
 
 /// Which samples of a test set each rank evaluates: fixed chunks of consecutive samples, the same

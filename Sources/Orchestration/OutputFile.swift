@@ -18,4 +18,34 @@ package enum OutputFile {
     }
     try AtomicFile.requireWritable(path: path)
   }
+
+  /// Throws `.cannotCreate` where `path` holds something else than `isOwn` recognises by its first 4 KiB:
+  /// a file of the user's must not be lost to a name that was typed in haste. Throws also where nothing
+  /// can be written there.
+  ///
+  /// - Parameter kind: what `isOwn` recognises, for the message.
+  package static func require(
+    _ path: String, isFreeOr kind: String, isOwn: ([UInt8]) -> Bool
+  ) throws {
+    try AtomicFile.requireWritable(path: path)
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return }
+    let isFile = status.st_mode & S_IFMT == S_IFREG
+    guard isFile, isOwn(beginning(of: path)) else {
+      throw JobFailure(
+        .cannotCreate,
+        "\(path): exists and is no \(kind), so it is not replaced; remove it, or give another --output"
+      )
+    }
+  }
+
+  /// Up to 4 KiB of a regular file; nothing where it cannot be read.
+  private static func beginning(of path: String) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { return [] }
+    defer { close(descriptor) }
+    return [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+      count = max(0, read(descriptor, buffer.baseAddress, buffer.count))
+    }
+  }
 }

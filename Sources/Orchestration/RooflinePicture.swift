@@ -63,10 +63,10 @@ package struct RooflinePicture {
   package func svg() -> String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Int(Self.width)) \(Int(Self.height))" \
-    role="img" aria-label="Roofline: \(Self.escaped(title))">
+    role="img" aria-label="Roofline: \(Markup.escaped(title))">
     \(Self.style)
     <rect class="paper" width="\(Int(Self.width))" height="\(Int(Self.height))"/>
-    <text class="title" x="\(Int(Self.left))" y="26">\(Self.escaped(title))</text>
+    <text class="title" x="\(Int(Self.left))" y="26">\(Markup.escaped(title))</text>
     <text class="small" x="\(Int(Self.left))" y="46">Operations as if every convolution were \
     direct; bytes of the tensors, each once. Above the roof: Winograd.</text>
     \((grid + roofs + marks).joined(separator: "\n"))
@@ -175,7 +175,7 @@ package struct RooflinePicture {
       taken.append(box)
       return mark
         + "<text class=\"label\" x=\"\(Self.number(box.x))\" y=\"\(Self.number(box.y + 9))\">"
-        + "\(Self.escaped(name))</text>"
+        + "\(Markup.escaped(name))</text>"
     }
   }
 
@@ -269,17 +269,5 @@ package struct RooflinePicture {
   private static func tick(_ value: Double) -> String {
     Quantity.fixed(
       value, decimals: value >= 10 || value == value.rounded() ? 0 : value >= 1 ? 1 : 2)
-  }
-
-  private static func escaped(_ text: String) -> String {
-    text.reduce(into: "") { result, character in
-      switch character {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      default: result.append(character)
-      }
-    }
   }
 }

@@ -104,14 +104,15 @@ extension ConfigurationKey {
       "data.crop", .choice(RunConfig.Crop.allCases.map(\.rawValue)),
       default: "random_resized for folder and tar, else padded", atResume: .fixed,
       "How a training image is brought to the resolution: `padded` with zeros and cut out, "
-        + "`random_resized`: a random part, resized.",
+        + "`random_resized`: a random part, resized (Szegedy et al., CVPR 2015).",
       decode: { (config, value) throws(ConfigurationError) in
         config.data.crop = try value.choice(RunConfig.Crop.self)
       },
       encode: { .string($0.data.crop.rawValue) }),
     .integer(
       "data.crop_padding", \.data.cropPadding, 0...256, unit: "pixels", atResume: .fixed,
-      "Zero padding around a training image from which a random crop of its size is taken; 0: off."
+      "Zero padding around a training image from which a random crop of its size is taken (Lee et al., "
+        + "AISTATS 2015); 0: off."
     ),
     .numbers(
       "data.crop_scale", \.data.cropScale, each: .above(0, through: 1), count: 2...2,
@@ -122,7 +123,7 @@ extension ConfigurationKey {
       atResume: .fixed, "`random_resized`: smallest and largest width over height."),
     .boolean(
       "data.horizontal_flip", \.data.horizontalFlip, atResume: .fixed,
-      "Mirror training images with probability one half."),
+      "Mirror training images with probability one half (Krizhevsky et al., NIPS 2012)."),
     .choice(
       "data.augmentation", \.data.augmentation, atResume: .fixed,
       "Random operations on training images, as torchvision has them: AutoAugment (Cubuk et al., CVPR "

@@ -35,7 +35,7 @@ extension ConfigurationKey {
       "Statistics of BatchNorm: `sync` over the whole global batch, `local` over each shard."),
     .number(
       "training.label_smoothing", \.training.labelSmoothing, .from(0, below: 1), atResume: .fixed,
-      "Share of the target spread evenly over all classes."),
+      "Share of the target spread evenly over all classes (Szegedy et al., CVPR 2016)."),
     .number(
       "training.mixup_alpha", \.training.mixupAlpha, .from(0, through: 100),
       otherNames: ["mixup"], atResume: .fixed,

@@ -81,6 +81,18 @@ extension ConfigurationDecoding {
         "\(training.shards) shards of a global batch of \(training.globalBatch); expects at most "
           + "one shard per image, training.shards <= training.global_batch")
     }
+    let mixing = [
+      ("training.mixup_alpha", training.mixupAlpha),
+      ("training.cutmix_alpha", training.cutmixAlpha),
+    ]
+    if training.globalBatch < 2 * training.shards,
+      let key = mixing.first(where: { $0.1 > 0 })?.0
+    {
+      throw refusal(
+        key,
+        "mixes images of one shard, but some of \(training.shards) shards of a global batch of "
+          + "\(training.globalBatch) have a single image; expects fewer training.shards")
+    }
     if config.optimizer.nesterov, config.optimizer.momentum == 0 {
       throw refusal("optimizer.nesterov", "needs optimizer.momentum above 0")
     }

@@ -76,6 +76,10 @@ struct BadConfigurationTests {
       "training:\n  global_batch: 4\n",
       ["config.yaml:2: training.global_batch: 8 shards of a global batch of 4"]
     ),
+    (
+      "training:\n  global_batch: 15\n  cutmix_alpha: 1\n",
+      ["config.yaml:3: training.cutmix_alpha: mixes images of one shard", "fewer training.shards"]
+    ),
     ("model: {architecture: RepVGG-A9}\n", ["did you mean RepVGG-A0", "RepVGG-D2se"]),
     ("model: {architecture: resnet50}\n", ["unknown architecture 'resnet50'", "RepVGG-B3g4"]),
     ("model: {architecture: [1]}\n", ["neither a name nor a mapping"]),

@@ -185,11 +185,29 @@ struct PlanTextTests {
 }
 
 struct ReferenceTests {
-  private func document() throws -> String {
+  private func document(_ name: String = "configuration") throws -> String {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent().deletingLastPathComponent()
     return try String(
-      contentsOf: root.appendingPathComponent("docs/configuration.md"), encoding: .utf8)
+      contentsOf: root.appendingPathComponent("docs/\(name).md"), encoding: .utf8)
+  }
+
+  /// What augments is explained: every key and every policy.
+  @Test func augmentationIsExplained() throws {
+    let document = try document("augmentation")
+    let keys = ConfigurationKey.all.map(\.path).filter { path in
+      ["data.crop", "data.random", "data.rand", "data.augment", "data.horizontal", "data.resol"]
+        .contains { path.hasPrefix($0) } || path.hasSuffix("_alpha") || path.hasSuffix("_smoothing")
+        || path.hasSuffix("_decay") && path.hasPrefix("training.")
+    }
+    #expect(keys.count >= 14)
+    for key in keys where key != "data.resolution" {
+      #expect(document.contains("`\(key)"), "\(key)")
+    }
+    for policy in RunConfig.Augmentation.allCases {
+      #expect(
+        document.contains("`\(policy.rawValue)`") || document.contains(": \(policy.rawValue)"))
+    }
   }
 
   @Test func documentCarriesTheReference() throws {

@@ -1,3 +1,5 @@
+import Orchestration
+
 /// The one table of commands and options. Parsing, help and shell completion read it, and nothing
 /// else knows an option's name but the command that uses it.
 enum CommandLineTable {
@@ -167,19 +169,22 @@ enum CommandLineTable {
     ])
 
   private static let data = CommandSpecification(
-    name: .data, summary: "Pack images into archives, or verify them",
+    name: .data, summary: "Pack images into archives, verify them, or show them",
     details: [
       "SOURCE is a configuration, or a directory of classes or of archives.",
       "pack writes tar archives that a cluster reads fast; the same command again goes",
       "on where it was stopped. verify decodes every image; exit code 65 for damage.",
+      "show draws what the network sees of a configuration's images, side by side.",
     ],
     positional: .one(
-      "ACTION", "pack or verify", choices: ["pack", "verify"], completion: .nothing),
-    subject: .one("SOURCE", "A configuration, or a directory of images"),
+      "ACTION", "pack, verify or show", choices: ["pack", "verify", "show"],
+      completion: .nothing),
+    subject: .one("SOURCE", "A configuration, or (pack, verify) a directory of images"),
     options: [
       OptionSpecification(
-        name: "--output", value: .text(placeholder: "PATH", .directories),
-        help: "pack: directory of the archives"),
+        name: "--output", value: .text(placeholder: "PATH", .files),
+        help: "pack: directory of the archives; show: a .png or .html file (default: "
+          + "NAME-SPLIT.png)"),
       OptionSpecification(
         name: "--shards", value: .integer(placeholder: "N", 1...1_000_000),
         help: "pack: archives of each split"),
@@ -200,12 +205,39 @@ enum CommandLineTable {
         name: "--threads", value: .integer(placeholder: "N", 1...1024),
         help: "pack, verify: threads (default: the processors)"),
       progress, json,
-    ],
+    ] + showing,
     rules: [
       .demands("pack", "--output"), .excludes("--shards", "--shard-bytes"),
-      .only(["pack"], ["--output", "--shards", "--shard-bytes", "--shuffle", "--jpeg"]),
+      .excludes("--samples", "--count"),
+      .only(["pack", "show"], ["--output"]),
+      .only(["pack"], ["--shards", "--shard-bytes", "--shuffle", "--jpeg"]),
       .only(["verify"], ["--list"]), .only(["pack", "verify"], ["--threads", "--progress"]),
+      .only(["show"], showing.map(\.name)),
     ])
+
+  private static let showing = [
+    OptionSpecification(
+      name: "--split", value: .choice(placeholder: "SPLIT", ["train", "test"]),
+      help: "show: train as in training, or test as in evaluation (default: train)"),
+    OptionSpecification(
+      name: "--count", value: .integer(placeholder: "N", 1...DataPreview.largestCount),
+      help: "show: images, the first of the epoch or of the test set (default: 16)"),
+    OptionSpecification(
+      name: "--samples", value: .text(placeholder: "A,B,C", .nothing),
+      help: "show: these images, counted from 0"),
+    OptionSpecification(
+      name: "--epoch", value: .integer(placeholder: "E", 0...1_000_000),
+      help: "show: as they are in this epoch, counted from 0 (default: 0)"),
+    OptionSpecification(
+      name: "--repeat", value: .integer(placeholder: "R", 1...DataPreview.largestCount),
+      help: "show: each image in R epochs side by side (default: 1)"),
+    OptionSpecification(
+      name: "--columns", value: .integer(placeholder: "C", 1...DataPreview.largestCount),
+      help: "show: images in a row (default: R, or as many as make a square)"),
+    OptionSpecification(
+      name: "--zoom", value: .integer(placeholder: "Z", 1...64),
+      help: "show: pixels for a pixel, across and down (default: 1)"),
+  ]
 
   private static let completion = CommandSpecification(
     name: .completion, summary: "Print a completion script for a shell",

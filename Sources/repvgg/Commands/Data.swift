@@ -9,6 +9,7 @@ enum DataCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
     switch invocation.positionals[0] {
     case "pack": try DataPackCommand.run(invocation)
+    case "show": try DataShowCommand.run(invocation)
     default: try DataVerifyCommand.run(invocation)
     }
   }
