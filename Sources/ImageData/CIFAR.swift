@@ -1,5 +1,3 @@
-import CZlib
-
 /// CIFAR-10 and CIFAR-100 in their binary version, held in memory.
 ///
 /// A record is one label byte (CIFAR-100: the coarse label, then the fine one, which is used) and
@@ -43,7 +41,7 @@ package struct CIFARDataset: Dataset {
     (count, classes, self.names) = (labels.count, kind.classes, names)
     (self.pixels, self.labels) = (pixels, labels)
     fingerprint =
-      "\(kind.name) \(labels.count), images \(Self.checksum(pixels)), labels \(Self.checksum(labels))"
+      "\(kind.name) \(labels.count), images \(checksum(of: pixels[...])), labels \(checksum(of: labels[...]))"
   }
 
   private static func append(
@@ -95,10 +93,5 @@ package struct CIFARDataset: Dataset {
     let file = names.last { $0.first <= sample } ?? (0, "CIFAR")
     let last = file.path.split(separator: "/").last.map(String.init) ?? file.path
     return "\(last)[\(sample - file.first)]"
-  }
-
-  private static func checksum(_ bytes: [UInt8]) -> String {
-    let value = bytes.withUnsafeBufferPointer { crc32_z(0, $0.baseAddress, $0.count) }
-    return hex(UInt32(truncatingIfNeeded: value), digits: 8)
   }
 }

@@ -143,8 +143,8 @@ package struct IDXDataset: Dataset {
     self.labels = Array(allLabels[..<count])
     self.classes = Int(self.labels.max() ?? 0) + 1
     fingerprint =
-      "idx \(count) x \(height) x \(width), images \(Self.checksum(pixels[..<(count * height * width)])),"
-      + " labels \(Self.checksum(self.labels[...]))"
+      "idx \(count) x \(height) x \(width), images \(checksum(of: pixels[..<(count * height * width)])),"
+      + " labels \(checksum(of: self.labels[...]))"
   }
 
   package func label(of sample: Int) -> Int { Int(labels[sample]) }
@@ -194,11 +194,12 @@ extension IDXDataset {
       .malformed,
       "\(path): label \(labels[sample]) of sample \(sample) is not below model.classes \(classes)")
   }
+}
 
-  private static func checksum(_ bytes: ArraySlice<UInt8>) -> String {
-    let value = bytes.withUnsafeBufferPointer { crc32_z(0, $0.baseAddress, $0.count) }
-    return hex(UInt32(truncatingIfNeeded: value), digits: 8)
-  }
+/// CRC-32 as hexadecimal digits.
+func checksum(of bytes: ArraySlice<UInt8>) -> String {
+  let value = bytes.withUnsafeBufferPointer { crc32_z(0, $0.baseAddress, $0.count) }
+  return hex(UInt32(truncatingIfNeeded: value), digits: 8)
 }
 
 /// Lower-case hexadecimal with leading zeros.

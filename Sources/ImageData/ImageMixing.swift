@@ -36,7 +36,7 @@ struct ImageMixing: Sendable {
       mixupAlpha > 0 && cutmixAlpha > 0 ? random.next(below: 2) == 1 : cutmixAlpha > 0
     let alpha = isCutmix ? cutmixAlpha : mixupAlpha
     var share = random.beta(alpha)
-    let partners = random.permutation(labels.count)
+    let partners = random.permutation(labels.count).map { Int($0) }
     if isCutmix {
       let box = Self.box(share: share, size: size, &random)
       share = 1 - Double(box.rows.count * box.columns.count) / Double(size.height * size.width)
@@ -154,14 +154,5 @@ extension CounterRandom {
       let u = 1 - uniformDouble()
       if log(u) < 0.5 * x * x + d - d * v + d * log(v) { return boost * d * v }
     }
-  }
-
-  /// The numbers below `count` in random order (Durstenfeld's form of the Fisher–Yates shuffle).
-  mutating func permutation(_ count: Int) -> [Int] {
-    var numbers = Array(0..<count)
-    for last in stride(from: count - 1, to: 0, by: -1) {
-      numbers.swapAt(last, next(below: last + 1))
-    }
-    return numbers
   }
 }

@@ -59,15 +59,12 @@ package struct EpochOrder: Sendable {
 
   fileprivate init(plan: ShardPlan, epoch: Int) {
     (self.plan, self.epoch) = (plan, epoch)
-    var permutation = (0..<plan.sampleCount).map { UInt32($0) }
     if plan.shuffle {
-      // Durstenfeld's form of the Fisher–Yates shuffle (Communications of the ACM 7, 1964, 420).
       var random = CounterRandom(seed: plan.seed, epoch: epoch, sample: 0, purpose: .shuffle)
-      for last in stride(from: permutation.count - 1, to: 0, by: -1) {
-        permutation.swapAt(last, random.next(below: last + 1))
-      }
+      permutation = random.permutation(plan.sampleCount)
+    } else {
+      permutation = (0..<plan.sampleCount).map { UInt32($0) }
     }
-    self.permutation = permutation
   }
 
   package func samples(step: Int, shard: Int) -> [Int] {
@@ -112,5 +109,18 @@ package struct EvaluationPlan: Sendable, Equatable {
   package func samples(chunk index: Int) -> Range<Int> {
     precondition(index >= 0 && index < chunkCount, "chunk outside its plan")
     return index * chunk..<min(sampleCount, (index + 1) * chunk)
+  }
+}
+
+extension CounterRandom {
+  /// The numbers below `count`, at most 2³², in random order.
+  ///
+  /// Source: Durstenfeld's form of the Fisher–Yates shuffle, Communications of the ACM 7, 1964, 420.
+  mutating func permutation(_ count: Int) -> [UInt32] {
+    var numbers = (0..<count).map { UInt32($0) }
+    for last in stride(from: count - 1, to: 0, by: -1) {
+      numbers.swapAt(last, next(below: last + 1))
+    }
+    return numbers
   }
 }

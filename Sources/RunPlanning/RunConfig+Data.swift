@@ -79,11 +79,6 @@ extension RunConfig {
 }
 
 extension RunConfig.Data {
-  /// Resolution of an epoch counted from 0, where the data's own size does not decide.
-  package func resolution(epoch: Int) -> Int {
-    resolutions.filter { $0.key <= epoch }.max { $0.key < $1.key }?.value ?? resolution
-  }
-
   /// Test images are resized so that the network sees the middle 224 of 256 pixels: the protocol of
   /// the published figures.
   package var standardEvaluationSide: Int { (resolution * 256 + 112) / 224 }

@@ -130,7 +130,6 @@ struct DecodeTests {
     data.mean = [0.485, 0.456, 0.406]
     data.standardDeviation = [0.229, 0.224, 0.225]
     #expect(config.data == data)
-    #expect(data.resolution(epoch: 2) == 96 && data.resolution(epoch: 3) == 160)
     #expect((config.training.mixupAlpha, config.training.cutmixAlpha) == (0.2, 1))
     #expect(config.training.averageDecay == 0.999)
     #expect(try Sample.config("data: {format: folder}").data.resolution == 224)
