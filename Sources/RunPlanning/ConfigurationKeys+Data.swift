@@ -36,7 +36,7 @@ extension ConfigurationKey {
       default: "224 for folder and tar, else 0",
       otherNames: ["image_size", "img_size", "input_size"], atResume: .fixed,
       "Side of the square that the network sees; 0: the data's own size. Without named data a plan "
-        + "takes 224.",
+        + "takes 224, or 32 for CIFAR.",
       decode: { (config, value) throws(ConfigurationError) in
         config.data.resolution = try value.integer(0...4096)
       },

@@ -39,15 +39,15 @@ package struct DataSummary: Sendable, Equatable {
   }
 
   /// What a plan takes for granted without opening the data: the size of synthetic data (as
-  /// `ImageData` makes it), of MNIST and Fashion-MNIST
-  /// for IDX files, of CIFAR, and of ImageNet for encoded files or where no data is named.
+  /// `ImageData` makes it), of MNIST and Fashion-MNIST for IDX files, of CIFAR, and of ImageNet for
+  /// encoded files or where no data is named.
   package static func assumed(for config: RunConfig) -> DataSummary {
     let data = config.data
     let (train, test, side) =
       switch (data.isNamed, data.format) {
+      case (_, .cifar10), (_, .cifar100): (50_000, 10_000, 32)
       case (false, _), (true, .folder), (true, .tar): (1_281_167, 50_000, 224)
       case (true, .idx): (60_000, 10_000, 28)
-      case (true, .cifar10), (true, .cifar100): (50_000, 10_000, 32)
       case (true, .synthetic): (2048, 512, 32)
       }
     func limited(_ count: Int, _ limit: Int) -> Int {
@@ -55,7 +55,8 @@ package struct DataSummary: Sendable, Equatable {
       return data.format == .synthetic ? limit : min(count, limit)
     }
     let resolution = data.resolution == 0 ? side : data.resolution
-    let isHeld = data.isNamed && !data.format.isEncoded && data.format != .synthetic
+    let isCIFAR = data.format == .cifar10 || data.format == .cifar100
+    let isHeld = isCIFAR || data.isNamed && data.format == .idx
     let images = limited(train, data.trainLimit) + limited(test, data.testLimit)
     return DataSummary(
       trainCount: limited(train, data.trainLimit), testCount: limited(test, data.testLimit),

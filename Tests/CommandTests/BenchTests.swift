@@ -156,7 +156,8 @@ struct ProcessorTests {
     let environment = try withoutMPI.merging(AnotherProcessor.environment(in: scratch)) { $1 }
     #expect(try runProgram(["version"], environment: environment).status == 0)
     let plan = try runProgram(
-      ["plan", "\(DocumentedCommand.root)/configs/imagenet-a0.yaml"], environment: environment)
+      ["plan", "\(DocumentedCommand.root)/configs/imagenet/repvgg-a0-light.yaml"],
+      environment: environment)
     #expect(plan.status == 0)
     let doctor = try runProgram(["doctor"], environment: environment)
     #expect(doctor.status == 78)
