@@ -101,7 +101,7 @@ let package = Package(
     tests("CollectivesTests", ["Collectives", "_CollectivesConformance"]),
     tests("ReportingTests", ["Reporting"]),
     tests("ImagesTests", ["Images"], excluding: ["Golden"]),
-    tests("ImageDataTests", ["ImageData", "RunPlanning", "Tensors", "CZlib"]),
+    tests("ImageDataTests", ["ImageData", "Images", "RunPlanning", "Tensors", "CZlib"]),
     tests("CheckpointsTests", ["Checkpoints", "Tensors"]),
     tests("KernelsTests", ["Kernels"]),
     tests("RepVGGModelTests", ["RepVGGModel", "RunPlanning", "Tensors", "Kernels"]),

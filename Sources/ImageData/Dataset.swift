@@ -25,6 +25,9 @@ package protocol Dataset: Sendable {
   /// The class of `sample`, `0..<classes`.
   func label(of sample: Int) -> Int
 
+  /// Bytes that are stored of a sample, without looking at it.
+  func storedSize(of sample: Int) -> Int
+
   /// Reads the stored bytes of a sample: pixels, HWC, or an encoded file.
   func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError)
 
@@ -44,4 +47,9 @@ extension Dataset {
   package var classNames: [String] { [] }
   package var notes: [String] { [] }
   package var residentBytes: Int { 0 }
+
+  package func storedSize(of sample: Int) -> Int {
+    if case .pixels(let height, let width, let channels) = form { return height * width * channels }
+    return 0
+  }
 }

@@ -56,26 +56,28 @@ extension Datasets {
         + "check data.directory, or name the directory by data.\(split.key)")
   }
 
+  /// The .tar files of a directory, in the byte order of their names.
+  static func archives(in directory: String) throws(DataError) -> [String] {
+    let listing = try DirectoryListing(path: Array(directory.utf8)) {
+      $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
+    }
+    return listing.files.map { "\(directory)/\(RegularFile.text($0.name))" }
+  }
+
   /// Archives in the split's directory, or those in the data's whose names speak of the split.
   private static func archives(
     of split: Split, _ data: RunConfig.Data
   ) throws(DataError) -> [String] {
-    func list(_ path: String) throws(DataError) -> [String] {
-      let listing = try DirectoryListing(path: Array(path.utf8)) {
-        $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
-      }
-      return listing.files.map { "\(path)/\(RegularFile.text($0.name))" }
-    }
     if split.named(in: data).isEmpty, !data.directory.isEmpty {
       try requireDirectory(data.directory)
-      let beside = try list(data.directory).filter { path in
+      let beside = try archives(in: data.directory).filter { path in
         let name = path.split(separator: "/").last ?? ""
         return split.words.contains { name.contains($0) }
       }
       if !beside.isEmpty { return beside }
     }
     let directory = try directory(of: split, data)
-    let found = try list(directory)
+    let found = try archives(in: directory)
     guard !found.isEmpty else {
       throw DataError(
         .missing,

@@ -158,6 +158,10 @@ struct CommandLineParser {
       else { return }
       throw error(
         "\(option) has no effect on \(specification.name.rawValue) \(positional)")
+    case .required(let choice, let option):
+      guard positionals.first == choice, values[option] == nil else { return }
+      let placeholder = specification.option(option)?.placeholder ?? ""
+      throw error("\(specification.name.rawValue) \(choice) needs \(option) \(placeholder)")
     }
   }
 

@@ -67,6 +67,8 @@ enum OptionRule: Sendable {
   case excludes(String, String)
   /// Only some of the positional's choices read these.
   case only([String], [String])
+  /// One of the positional's choices cannot do without the option.
+  case required(String, String)
 }
 
 /// One command: what it takes, and what help says of it.
