@@ -141,12 +141,13 @@ int cjpeg_decoder_begin(
   return CJPEG_OK;
 }
 
-// Pillow's choices for rawmode "RGB", "L" and "CMYK;I".
+// Pillow's choices for rawmode "RGB", "L" and "CMYK;I", but for speed.
 static void choose_output(struct jpeg_decompress_struct *library, const cjpeg_request *request) {
   library->scale_num = 1;
   library->scale_denom = (unsigned)request->scale;
-  library->dct_method = JDCT_ISLOW;
-  library->do_fancy_upsampling = TRUE;
+  library->dct_method = request->is_fast ? JDCT_IFAST : JDCT_ISLOW;
+  // Without it the library upsamples and converts colours in one pass.
+  library->do_fancy_upsampling = request->is_fast ? FALSE : TRUE;
   library->do_block_smoothing = TRUE;
   if (library->num_components == 4) {
     library->out_color_space = JCS_CMYK;

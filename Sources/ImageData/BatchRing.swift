@@ -113,7 +113,8 @@ final class BatchRing: @unchecked Sendable {
     let plan = source.plan
     let step = source.steps.lowerBound + begunCount
     let (epoch, stepInEpoch) = step.quotientAndRemainder(dividingBy: plan.stepsPerEpoch)
-    let current = if let order, order.epoch == epoch { order } else { plan.order(epoch: epoch) }
+    if order?.epoch != epoch { order = nil }  // Before the next is made: each has a word a sample.
+    let current = order ?? plan.order(epoch: epoch)
     order = current
     let slot = begunCount % buffers.count
     buffers[slot].begin(step: stepInEpoch, order: current)

@@ -6,6 +6,9 @@ package final class ByteBuffer {
 
   package init() { memory = .allocate(byteCount: 1 << 16, alignment: 64) }
 
+  /// Bytes of its memory: up to half as much again as the largest sample so far.
+  package var residentBytes: Int { memory.count }
+
   deinit { memory.deallocate() }
 
   /// Makes room for `count` bytes, whose content is undefined.

@@ -25,6 +25,9 @@ package protocol Dataset: Sendable {
   /// The class of `sample`, `0..<classes`.
   func label(of sample: Int) -> Int
 
+  /// Bytes that are stored of a sample, without looking at it.
+  func storedSize(of sample: Int) -> Int
+
   /// Reads the stored bytes of a sample: pixels, HWC, or an encoded file.
   func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError)
 
@@ -64,4 +67,9 @@ extension Dataset {
   package var residentBytes: Int { 0 }
   package var directory: String? { nil }
   package func origin(of sample: Int) -> SampleOrigin? { nil }
+
+  package func storedSize(of sample: Int) -> Int {
+    if case .pixels(let height, let width, let channels) = form { return height * width * channels }
+    return 0
+  }
 }

@@ -61,6 +61,14 @@ extension Datasets {
         + "check data.directory, or name the directory by data.\(split.key)")
   }
 
+  /// The .tar files of a directory, in the byte order of their names.
+  static func archives(in directory: String) throws(DataError) -> [String] {
+    let listing = try DirectoryListing(path: Array(directory.utf8)) {
+      $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
+    }
+    return listing.files.map { "\(directory)/\(RegularFile.text($0.name))" }
+  }
+
   /// Archives in the split's directory, or those in the data's whose names speak of the split.
   private static func archives(
     of split: Split, _ data: RunConfig.Data

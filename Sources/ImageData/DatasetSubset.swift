@@ -42,6 +42,7 @@ struct DatasetSubset: Dataset {
   var notes: [String] { whole.notes }
   var residentBytes: Int { whole.residentBytes + (kept?.count ?? 0) * 4 }
   func label(of sample: Int) -> Int { whole.label(of: place(sample)) }
+  func storedSize(of sample: Int) -> Int { whole.storedSize(of: place(sample)) }
   func name(of sample: Int) -> String { whole.name(of: place(sample)) }
   var directory: String? { whole.directory }
   func origin(of sample: Int) -> SampleOrigin? { whole.origin(of: place(sample)) }

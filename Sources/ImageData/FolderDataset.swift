@@ -58,6 +58,8 @@ package struct FolderDataset: Dataset {
 
   package func label(of sample: Int) -> Int { index.label(of: sample) }
 
+  package func storedSize(of sample: Int) -> Int { index.size(of: sample) }
+
   package func name(of sample: Int) -> String { RegularFile.text(path(of: sample)) }
 
   package var directory: String? { RegularFile.text(root) }

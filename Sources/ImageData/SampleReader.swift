@@ -13,9 +13,14 @@ package final class SampleReader {
   private let stored = ByteBuffer()
   private let decoder = ImageDecoder(limits: ImageLimits())
   private let resampler = Resampler()
-  /// The image as decoded, turned, resized; and behind its random operations.
+  /// The image as decoded, and turned where its EXIF data says so.
+  private let decoded = PixelBuffer()
+  private let turned = PixelBuffer()
+  /// The image at the network's size, and room for its random operations.
   private var image = PixelBuffer()
   private var spare = PixelBuffer()
+  /// Where time is to be measured.
+  package var times: StageTimes?
 
   package init(dataset: any Dataset, transform: SampleTransform) {
     self.dataset = dataset
@@ -84,28 +89,32 @@ package final class SampleReader {
     _ sample: Int, epoch: Int, into pixels: UnsafeMutablePointer<Float>
   ) throws(DataError) {
     _ = try makeImage(sample, epoch: epoch)
-    normalise(into: pixels)
+    transform.normalisation.apply(to: image, into: pixels)
     if let erasing = transform.erasing {
       var random = transform.random(.erasing, sample: sample, epoch: epoch)
       erasing.apply(to: pixels, size: transform.size(epoch: epoch), &random)
     }
+    times?.end(.normalise)
   }
 
   /// The bytes that the network sees of one sample, before normalisation: [height][width][channels];
   /// valid until the next call.
   package func makeImage(_ sample: Int, epoch: Int) throws(DataError) -> PixelBuffer {
+    times?.begin()
     try dataset.read(sample, into: stored)
+    times?.end(.read)
     let flip = transform.isFlipped(sample: sample, epoch: epoch)
     switch dataset.form {
     case .pixels(let height, let width, let channels):
       if transform.crop == .padded {
         pad(height: height, width: width, sample: sample, epoch: epoch, flip: flip)
+        times?.end(.resize)
       } else {
-        image.reshape(height: height, width: width, channels: channels)
-        image.base.update(
-          from: stored.all.assumingMemoryBound(to: UInt8.self).baseAddress ?? image.base,
-          count: image.count)
-        resize(sample, epoch: epoch, flip: flip)
+        decoded.reshape(height: height, width: width, channels: channels)
+        decoded.base.update(
+          from: stored.all.assumingMemoryBound(to: UInt8.self).baseAddress ?? decoded.base,
+          count: decoded.count)
+        resize(decoded, sample, epoch: epoch, flip: flip)
       }
     case .encoded:
       do throws(ImageError) {
@@ -118,11 +127,17 @@ package final class SampleReader {
     if let augmentation = transform.augmentation {
       var random = transform.random(.augmentation, sample: sample, epoch: epoch)
       augmentation.apply(to: &image, scratch: &spare, using: &random)
+      times?.end(.augment)
     }
     return image
   }
 
-  private func swapImages() { swap(&image, &spare) }
+  /// Memory that the reader keeps between samples; what the libraries take for an image is theirs.
+  package var residentBytes: Int {
+    [decoded, turned, image, spare].reduce(stored.residentBytes + resampler.residentBytes) {
+      $0 + $1.residentBytes
+    }
+  }
 }
 
 // MARK: - Geometry
@@ -134,12 +149,11 @@ extension SampleReader {
     let header = try decoder.header(of: bytes)
     let isTurned = transform.exifOrientation && header.orientation != 1
     guard !transform.isDeterministic, !isTurned else {
-      try decoder.decode(bytes, channels: transform.channels, into: image)
-      if isTurned {
-        applyOrientation(header.orientation, from: image, into: spare)
-        swapImages()
-      }
-      return resize(sample, epoch: epoch, flip: flip)
+      try decoder.decode(
+        bytes, channels: transform.channels, fidelity: fidelity, into: decoded)
+      times?.end(.decode)
+      if isTurned { applyOrientation(header.orientation, from: decoded, into: turned) }
+      return resize(isTurned ? turned : decoded, sample, epoch: epoch, flip: flip)
     }
     let region = cropRegion(
       height: header.height, width: header.width, sample: sample, epoch: epoch)
@@ -147,24 +161,31 @@ extension SampleReader {
     let scale = header.format == .jpeg ? reduction(of: region, to: size) : 1
     try decoder.decode(
       bytes, channels: transform.channels, region: region.reduced(by: scale), scale: scale,
-      into: image)
-    resampler.resize(image, height: size.height, width: size.width, flipped: flip, into: spare)
-    swapImages()
+      fidelity: fidelity, into: decoded)
+    times?.end(.decode)
+    resampler.resize(decoded, height: size.height, width: size.width, flipped: flip, into: image)
+    times?.end(.resize)
   }
 
   /// Brings a whole image to the network's size: a random part of it, or for evaluation its centre.
-  private func resize(_ sample: Int, epoch: Int, flip: Bool) {
+  private func resize(_ source: PixelBuffer, _ sample: Int, epoch: Int, flip: Bool) {
     let size = transform.size(epoch: epoch)
     if transform.isDeterministic {
       resampler.resizeShorterSide(
-        image, to: transform.evaluationSide, croppingCentreTo: size.height, size.width, into: spare)
+        source, to: transform.evaluationSide, croppingCentreTo: size.height, size.width,
+        into: image)
     } else {
       let region = cropRegion(
-        height: image.height, width: image.width, sample: sample, epoch: epoch)
+        height: source.height, width: source.width, sample: sample, epoch: epoch)
       resampler.resize(
-        image, region: region, height: size.height, width: size.width, flipped: flip, into: spare)
+        source, region: region, height: size.height, width: size.width, flipped: flip, into: image)
     }
-    swapImages()
+    times?.end(.resize)
+  }
+
+  /// Evaluation is exact in either mode, as the published protocol has it.
+  private var fidelity: ImageDecoder.Fidelity {
+    transform.decode == .fast && !transform.isDeterministic ? .fast : .exact
   }
 
   /// By how much a region can be reduced while it is decoded, and still be resized downwards.
@@ -204,26 +225,6 @@ extension SampleReader {
         let mirrored = line + (image.width - 1 - inside.lowerBound - column) * channels
         for channel in 0..<channels {
           mirrored[channel] = pixels[column * channels + channel]
-        }
-      }
-    }
-  }
-
-  /// Bytes to normalised values.
-  private func normalise(into pixels: UnsafeMutablePointer<Float>) {
-    let (source, count, channels) = (UnsafePointer(image.base), image.count, image.channels)
-    transform.normalised.withUnsafeBufferPointer { table in
-      guard let table = table.baseAddress else { return }
-      if channels == 3 {
-        for pixel in 0..<count / 3 {
-          let (bytes, values) = (source + 3 * pixel, pixels + 3 * pixel)
-          values[0] = table[3 * Int(bytes[0])]
-          values[1] = table[3 * Int(bytes[1]) + 1]
-          values[2] = table[3 * Int(bytes[2]) + 2]
-        }
-      } else {
-        for index in 0..<count {
-          pixels[index] = table[channels * Int(source[index]) + index % channels]
         }
       }
     }

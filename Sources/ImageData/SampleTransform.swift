@@ -36,8 +36,7 @@ package struct SampleTransform: Sendable {
   let seed: UInt64
   /// Without anything random.
   let isDeterministic: Bool
-  /// Normalised value of every byte, [256][channel].
-  let normalised: [Float]
+  let normalisation: Normalisation
 
   /// The training transform of a configuration for images of `form`.
   ///
@@ -75,7 +74,7 @@ package struct SampleTransform: Sendable {
     resolutions = data.resolutions.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     decode = data.decode
     isDeterministic = false
-    normalised = try Self.table(data, channels: channels)
+    normalisation = try Self.normalisation(data, channels: channels)
   }
 
   private static func policy(_ data: RunConfig.Data) -> AugmentationPolicy? {
@@ -89,10 +88,9 @@ package struct SampleTransform: Sendable {
     }
   }
 
-  /// In Float64, rounded once.
-  private static func table(
+  private static func normalisation(
     _ data: RunConfig.Data, channels: Int
-  ) throws(DataError) -> [Float] {
+  ) throws(DataError) -> Normalisation {
     let (mean, deviation) = (data.mean, data.standardDeviation)
     guard mean.count == channels, deviation.count == channels else {
       throw DataError(
@@ -104,9 +102,7 @@ package struct SampleTransform: Sendable {
       throw DataError(
         .configuration, "data.mean must be finite and data.standard_deviation above 0")
     }
-    return (0..<256).flatMap { value in
-      (0..<channels).map { Float((Double(value) / 255 - mean[$0]) / deviation[$0]) }
-    }
+    return Normalisation(mean: mean, deviation: deviation)
   }
 
   private init(deterministic other: SampleTransform) {
@@ -115,7 +111,8 @@ package struct SampleTransform: Sendable {
     (evaluationSide, exifOrientation, decode) =
       (other.evaluationSide, other.exifOrientation, other.decode)
     (horizontalFlip, augmentation, erasing, mixing) = (false, nil, nil, nil)
-    (resolutions, seed, normalised, isDeterministic) = ([], other.seed, other.normalised, true)
+    (resolutions, seed, isDeterministic) = ([], other.seed, true)
+    normalisation = other.normalisation
   }
 
   /// The same sizes and normalisation without anything random, for evaluation: images that training

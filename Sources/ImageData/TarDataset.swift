@@ -96,6 +96,11 @@ package struct TarDataset: Dataset {
     return shard.index.label(of: sample - shard.first)
   }
 
+  package func storedSize(of sample: Int) -> Int {
+    let shard = shard(of: sample)
+    return shard.index.place(of: sample - shard.first).size
+  }
+
   package func name(of sample: Int) -> String {
     let shard = shard(of: sample)
     let key = RegularFile.text(shard.index.key(of: sample - shard.first))

@@ -17,6 +17,15 @@ package final class ImageDecoder {
     case tolerate
   }
 
+  /// Which pixels a JPEG gives.
+  package enum Fidelity: Sendable {
+    /// Pillow's.
+    case exact
+    /// Nearly those: a coarser inverse transform, and colours of lower resolution repeated instead
+    /// of smoothed.
+    case fast
+  }
+
   package let limits: ImageLimits
   /// The first warning about the last image that was decoded; nil where there was none.
   package private(set) var complaint: String?
@@ -57,10 +66,11 @@ package final class ImageDecoder {
   ///   - scale: 1, or 2, 4, 8 to reduce a JPEG while it is decoded, which is faster and gives other
   ///     pixels than reducing it later. Sides are then ceil(side / scale), and `region` lies in the
   ///     reduced image.
+  ///   - fidelity: of a JPEG; the pixels of a PNG are exact.
   ///   - target: gets the pixels, [height][width][channels]; undefined after an error.
   package func decode(
     _ bytes: UnsafeRawBufferPointer, channels: Int, region: PixelRegion? = nil, scale: Int = 1,
-    into target: PixelBuffer
+    fidelity: Fidelity = .exact, into target: PixelBuffer
   ) throws(ImageError) {
     precondition(channels == 1 || channels == 3, "images have 1 or 3 channels")
     precondition([1, 2, 4, 8].contains(scale), "images are reduced by 1, 2, 4 or 8")
@@ -71,7 +81,8 @@ package final class ImageDecoder {
       let header = try jpeg.open(bytes, limits: limits)
       let part = try Self.part(region, of: header, scale: scale)
       target.reshape(height: part.height, width: part.width, channels: channels)
-      complaint = try jpeg.decode(part, scale: scale, limits: limits, into: target)
+      complaint = try jpeg.decode(
+        part, scale: scale, fidelity: fidelity, limits: limits, into: target)
     case .png:
       guard scale == 1 else {
         throw ImageError(.unsupported, "is a PNG, which is not reduced while it is decoded")

@@ -39,11 +39,13 @@ final class JPEGDecoder {
 
   /// Decodes a region of the reduced image into a target of its shape; returns the first warning.
   func decode(
-    _ region: PixelRegion, scale: Int, limits: ImageLimits, into target: PixelBuffer
+    _ region: PixelRegion, scale: Int, fidelity: ImageDecoder.Fidelity, limits: ImageLimits,
+    into target: PixelBuffer
   ) throws(ImageError) -> String? {
     var request = cjpeg_request(
-      scale: CInt(scale), channels: CInt(target.channels), top: CInt(region.top),
-      left: CInt(region.left), height: CInt(region.height), width: CInt(region.width),
+      scale: CInt(scale), is_fast: fidelity == .fast ? 1 : 0, channels: CInt(target.channels),
+      top: CInt(region.top), left: CInt(region.left), height: CInt(region.height),
+      width: CInt(region.width),
       // 64 coefficients of two bytes each; twice that, for blocks added to complete units.
       memory_limit: blocks * 256 + 1 << 24,
       scan_limit: CInt(clamping: limits.largestScanCount))

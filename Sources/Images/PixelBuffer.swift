@@ -25,6 +25,8 @@ package final class PixelBuffer {
   package var base: UnsafeMutablePointer<UInt8> { memory }
   /// Bytes of the image.
   package var count: Int { height * width * channels }
+  /// Bytes of its memory, which the largest image so far has needed.
+  package var residentBytes: Int { capacity + Self.slack }
   /// Bytes of a row.
   package var stride: Int { width * channels }
 

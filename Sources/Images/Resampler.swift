@@ -23,6 +23,9 @@ package final class Resampler {
 
   package init() {}
 
+  /// Bytes of its memory between images, but for the tables, which are small.
+  package var residentBytes: Int { between.residentBytes + unpadded.residentBytes }
+
   /// Resizes a part of `source` to `height` x `width` pixels.
   ///
   /// - Parameters:

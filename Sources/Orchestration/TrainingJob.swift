@@ -155,5 +155,9 @@ extension DataSummary {
       channels: channels, height: height, width: width,
       fingerprint: "\(train.fingerprint); \(test.fingerprint)", classNames: train.classNames,
       residentBytes: train.residentBytes + test.residentBytes, notes: train.notes + test.notes)
+    let sizes = [train.largestSample, test.largestSample]
+    largestBytes = sizes.map(\.bytes).max() ?? 0
+    largestPixels = sizes.map(\.pixels).max() ?? 0
+    isEncoded = train.form == .encoded
   }
 }

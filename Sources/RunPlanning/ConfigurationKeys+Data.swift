@@ -84,8 +84,9 @@ extension ConfigurationKey {
       encode: { .array($0.data.standardDeviation.map { .number($0) }) }),
     .choice(
       "data.decode", \.data.decode, atResume: .fixed,
-      "`exact`: the pixels that torchvision gives with Pillow; `fast`: large JPEG files are reduced "
-        + "while they are decoded, which changes their pixels a little."),
+      "`exact`: the pixels that torchvision gives with Pillow; `fast`: training images of JPEG "
+        + "files are decoded with a coarser transform and coarser colours, and large ones reduced on the "
+        + "way, which changes pixels a little; evaluation stays exact."),
     .boolean(
       "data.exif_orientation", \.data.exifOrientation, atResume: .fixed,
       "Turn images as their EXIF data says; torchvision does not."),

@@ -58,7 +58,7 @@ package struct MemoryEstimate: Sendable, Equatable {
   package var scratch = 0
   /// Images and layers of the deploy network, which is evaluated beside the training network.
   package var evaluation = 0
-  /// Batches that the loader keeps ready, and the one in use.
+  /// Batches that the loader keeps ready and the one in use, and what `LoaderMemory` adds to them.
   package var loader = 0
   /// Images that the data set holds in memory.
   package var dataset = 0
@@ -85,6 +85,8 @@ extension CostModel {
     package var threads: Int
     /// Batches that the loader keeps ready.
     package var prefetch: Int
+    /// What it takes beside them (`LoaderMemory`).
+    package var loaderBytes = 0
     /// Bytes of the data set in memory.
     package var datasetBytes: Int
     /// As in `MachineSummary`.
@@ -141,7 +143,9 @@ extension CostModel {
       5 * arena
       + (load.images * (inputs + 2 * largestOutput) + needs.shared + needs.workers)
       * Self.floatBytes
-    memory.loader = (load.prefetch + 1) * load.images * inputs * Self.floatBytes
+    memory.loader =
+      (load.prefetch + 1) * load.images * inputs * Self.floatBytes
+      + load.loaderBytes
     memory.dataset = load.datasetBytes
     return memory
   }

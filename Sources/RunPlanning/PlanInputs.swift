@@ -15,6 +15,10 @@ package struct DataSummary: Sendable, Equatable {
   package var classNames: [String]
   /// Bytes that the data hold in every rank's memory.
   package var residentBytes: Int
+  /// Of the sample of which most is stored: bytes, and pixels when decoded; whether it is decoded.
+  package var largestBytes = 0
+  package var largestPixels = 0
+  package var isEncoded = false
   /// What the data say when they are opened: files left out, an index that cannot be kept.
   package var notes: [String]
   /// Whether the numbers are assumed, because the data was not opened.
@@ -58,11 +62,16 @@ package struct DataSummary: Sendable, Equatable {
     let isCIFAR = data.format == .cifar10 || data.format == .cifar100
     let isHeld = isCIFAR || data.isNamed && data.format == .idx
     let images = limited(train, data.trainLimit) + limited(test, data.testLimit)
-    return DataSummary(
+    var summary = DataSummary(
       trainCount: limited(train, data.trainLimit), testCount: limited(test, data.testLimit),
       classes: config.model.classes, channels: data.channels, height: resolution,
       width: resolution, fingerprint: "",
       residentBytes: isHeld ? images * (side * side * data.channels + 1) : 0, isAssumed: true)
+    summary.isEncoded = data.format.isEncoded
+    // A large photograph, or the data's own size.
+    summary.largestPixels = summary.isEncoded ? 12_000_000 : side * side
+    summary.largestBytes = summary.isEncoded ? 4 << 20 : side * side * data.channels
+    return summary
   }
 }
 

@@ -37,12 +37,17 @@ extension RunPlan {
     try checkBuckets(buckets)
     let ranksShards = EvenCut(training.shards, into: worldSize).ranges
     let shardSize = (training.globalBatch + training.shards - 1) / training.shards
+    var load = CostModel.Load(
+      shards: ranksShards[0].count, shardSize: shardSize, threads: threads,
+      prefetch: config.data.prefetch, datasetBytes: data.residentBytes,
+      panelWidth: machine.panelWidth)
+    load.loaderBytes =
+      LoaderMemory(
+        data: data, threads: config.data.threads, height: height, width: width,
+        channels: data.channels, turns: config.data.exifOrientation
+      ).total
     let memory = cost.memory(
-      layout: layout,
-      load: CostModel.Load(
-        shards: ranksShards[0].count, shardSize: shardSize, threads: threads,
-        prefetch: config.data.prefetch, datasetBytes: data.residentBytes,
-        panelWidth: machine.panelWidth), otherSizes: phases.dropLast().map(\.blocks))
+      layout: layout, load: load, otherSizes: phases.dropLast().map(\.blocks))
     try checkMemory(memory, config: config, worldSize: worldSize, machine: machine)
 
     let stepsPerEpoch = (data.trainCount + training.globalBatch - 1) / training.globalBatch

@@ -82,7 +82,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(["collect", "--output", "d"], "RUN is missing; see repvgg collect --help"),
     .init(
       ["bench", "stpe"],
-      "WHAT 'stpe' is none of step, collectives, kernels, did you mean step?; see repvgg bench --help"
+      "WHAT 'stpe' is none of step, loader, collectives, kernels, did you mean step?; see repvgg bench --help"
     ),
     .init(
       ["bench", "step", "--resolution", "5000"],
@@ -93,6 +93,14 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(
       ["bench", "--threads=2", "collectives"],
       "--threads has no effect on bench collectives; see repvgg bench --help"),
+    .init(
+      ["bench", "loader"], "--data DIR|FILE is missing; see repvgg bench --help"),
+    .init(
+      ["bench", "step", "--decode", "fast"],
+      "--decode has no effect on bench step; see repvgg bench --help"),
+    .init(
+      ["bench", "loader", "--data", "d", "--steps", "3"],
+      "--steps has no effect on bench loader; see repvgg bench --help"),
     .init(
       ["bench", "step", "--svg", "roof.svg"],
       "--svg has no effect on bench step; see repvgg bench --help"),
@@ -259,7 +267,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     #expect(try offers("train", "t") == ["two words.yaml"])
     #expect(try offers("train", "--output", "") == ["runs"])
     #expect(try offers("train", "--threads", "").isEmpty)
-    #expect(try offers("bench", "") == ["step", "collectives", "kernels"])
+    #expect(try offers("bench", "") == ["step", "loader", "collectives", "kernels"])
     #expect(try offers("doctor", "").isEmpty)
   }
 

@@ -90,11 +90,13 @@ extension ImageDecoder {
 
   /// Decodes into a buffer of its own.
   func decode(
-    _ bytes: [UInt8], channels: Int = 3, region: PixelRegion? = nil, scale: Int = 1
+    _ bytes: [UInt8], channels: Int = 3, region: PixelRegion? = nil, scale: Int = 1,
+    fidelity: Fidelity = .exact
   ) throws(ImageError) -> PixelBuffer {
     let target = PixelBuffer()
     try bytes.withBytes { (bytes) throws(ImageError) in
-      try decode(bytes, channels: channels, region: region, scale: scale, into: target)
+      try decode(
+        bytes, channels: channels, region: region, scale: scale, fidelity: fidelity, into: target)
     }
     return target
   }

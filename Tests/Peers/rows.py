@@ -87,12 +87,36 @@ def fma_peak(runner, steps):
     return outcome
 
 
+def loader(decode, figure=SPEED):
+    """`repvgg bench loader` on one core; a step is a thousand images."""
+
+    def run(runner, steps):
+        return runner.ours(
+            ["bench", "loader", "--data", str(runner.jpegs()), "--decode", decode,
+             "--count", str(1000 * steps)], cores=1)
+
+    return Side(f"ours, {decode}", [run], figure, steps=2)
+
+
+def torchvision(decoder, name):
+    """load_torch.py on one core; a step is a thousand images."""
+
+    def run(runner, steps):
+        return runner.peer(
+            "load_torch.py", [str(runner.jpegs()), "--decoder", decoder,
+                              "--count", str(1000 * steps)], cores=1)
+
+    return Side(name, [run], SPEED, steps=1)
+
+
 def eight_ranks(**settings):
     return ours(ranks=8, cores=None, **({"steps": 3} | settings))
 
 
 def all_rows():
     a0 = "A0, batch 32, one core"
+    jpegs = "500x375 JPEGs of 41 KB to augmented 224² tensors, one core, "
+    pillow = "torchvision with Pillow"
     small = "A0 @32², stem stride {}, 8 ranks on 2 cores"
     return [
         Row("a0", f"{a0}, Float32", ours(), torch("eager", name="PyTorch eager"), 3.0),
@@ -129,4 +153,8 @@ def all_rows():
         Row("sync-local", "step time, synchronised over local BatchNorm, A0 @224², 8 ranks",
             eight_ranks(figure=TIME, name="synchronised"),
             eight_ranks(figure=TIME, norm="local", name="local"), 1.03, at_most=True),
+        Row("loader", f"{jpegs}exact", loader("exact"), torchvision("pillow", pillow), 1.6),
+        Row("loader-native", f"{jpegs}exact", loader("exact"),
+            torchvision("native", "torchvision v2 with its own decoder"), 1.05),
+        Row("loader-fast", f"{jpegs}fast", loader("fast"), torchvision("pillow", pillow), 2.5),
     ]

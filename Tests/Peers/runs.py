@@ -36,6 +36,7 @@ class Runner:
         self.cores = cores
         self.timeout = timeout
         self.log = []
+        self.pictures = None
 
     def ours(self, arguments, ranks=1, threads=1, cores=None):
         """`repvgg ARGUMENTS --json`; more ranks than one under mpirun."""
@@ -51,6 +52,14 @@ class Runner:
         """A script of this directory, in the Python that runs this one."""
         cores = self.cores[:cores] if cores else self.cores
         return self.run([sys.executable, str(PEERS / script), *arguments], cores, {})
+
+    def jpegs(self):
+        """The directory of sample_jpegs.py's files, made when first asked for and then kept."""
+        if self.pictures is None:
+            self.pictures = Path(sys.prefix) / "jpegs"
+            subprocess.run(
+                [sys.executable, str(PEERS / "sample_jpegs.py"), str(self.pictures)], check=True)
+        return self.pictures
 
     def mpi_environment(self, ranks, threads, cores):
         """What launch/environment.sh tells Open MPI."""

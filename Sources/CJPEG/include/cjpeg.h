@@ -1,5 +1,5 @@
-// JPEG through libjpeg-turbo, as Pillow uses it: the slow exact inverse transform, fancy upsampling,
-// block smoothing as the library has it. Errors of the library end here (setjmp and longjmp stay
+// JPEG through libjpeg-turbo, as Pillow uses it unless asked for speed: the slow exact inverse
+// transform, fancy upsampling, block smoothing as the library has it. Errors of the library end here (setjmp and longjmp stay
 // inside one C function) and come back as a number and a text. No function keeps memory of its
 // caller beyond the calls that say so; a handle belongs to one thread at a time.
 #ifndef CJPEG_H
@@ -33,6 +33,7 @@ typedef struct {
 // What to decode. The rectangle lies in the scaled image, whose sides are ceil(side / scale).
 typedef struct {
   int scale;     // 1, 2, 4 or 8: reduction in the transform
+  int is_fast;   // a coarser transform, chroma repeated instead of smoothed: not Pillow's pixels
   int channels;  // 1: luma of Pillow's convert("L"); 3: convert("RGB")
   int top, left, height, width;
   // What coefficients may take, in bytes, and scans that a file may have.

@@ -1,4 +1,5 @@
 import Orchestration
+import RunPlanning
 
 /// The one table of commands and options. Parsing, help and shell completion read it, and nothing
 /// else knows an option's name but the command that uses it.
@@ -104,14 +105,14 @@ enum CommandLineTable {
     positional: .one("GOLDEN", "A golden state, a safetensors file"), options: [threads, json])
 
   private static let bench = CommandSpecification(
-    name: .bench, summary: "Measure the training step, the collectives or the kernels",
+    name: .bench, summary: "Measure the training step, the loader, collectives or kernels",
     details: [
       "Under mpirun all ranks take part; the kernels are measured on one rank.",
-      "Images are random.",
+      "Images are random but for the loader, which reads those of --data.",
     ],
     positional: .one(
-      "WHAT", "step, collectives or kernels", choices: ["step", "collectives", "kernels"],
-      completion: .nothing),
+      "WHAT", "step, loader, collectives or kernels",
+      choices: ["step", "loader", "collectives", "kernels"], completion: .nothing),
     options: [
       OptionSpecification(
         name: "--model", value: .text(placeholder: "NAME|CONFIG", .files),
@@ -133,15 +134,31 @@ enum CommandLineTable {
         name: "--steps", value: .integer(placeholder: "N", 1...1_000_000),
         help: "Steps or repetitions to measure (default: 10, of kernels 5)"),
       OptionSpecification(
+        name: "--data", value: .text(placeholder: "DIR|FILE", .files),
+        help: "Loader: folder of classes, tar archives, or one image over and over"),
+      OptionSpecification(
+        name: "--decode", value: .choice(placeholder: "MODE", ["exact", "fast"]),
+        help: "Loader: exact or fast (default: exact)"),
+      OptionSpecification(
+        name: "--augmentation",
+        value: .choice(
+          placeholder: "NAME", RunConfig.Augmentation.allCases.map(\.rawValue)),
+        help: "Loader: random operations, as data.augmentation (default: none)"),
+      OptionSpecification(
+        name: "--count", value: .integer(placeholder: "N", 1...100_000_000),
+        help: "Loader: images of a rank to measure (default: 1000)"),
+      OptionSpecification(
         name: "--svg", value: .text(placeholder: "FILE", .files),
         help: "Kernels: draw the roofline picture into this file"),
       json,
     ],
     rules: [
-      .only(
-        ["step", "kernels"],
-        ["--model", "--stem-stride", "--batch", "--resolution", "--threads"]),
+      .only(["step", "kernels"], ["--model", "--stem-stride"]),
+      .only(["step", "kernels", "loader"], ["--batch", "--resolution", "--threads"]),
+      .only(["step", "kernels", "collectives"], ["--steps"]),
       .only(["step"], ["--batch-norm"]), .only(["kernels"], ["--svg"]),
+      .only(["loader"], ["--data", "--decode", "--augmentation", "--count"]),
+      .demands("loader", "--data"),
     ])
 
   private static let doctor = CommandSpecification(

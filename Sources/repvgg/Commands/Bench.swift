@@ -2,17 +2,17 @@ import Orchestration
 import Reporting
 import RunPlanning
 
-/// `repvgg bench step|collectives|kernels`; under mpirun all ranks take part, except in the last.
+/// `repvgg bench step|loader|collectives|kernels`; under mpirun all ranks take part, except in the last.
 enum BenchCommand {
   static func run(_ invocation: Invocation) -> Int32 {
     if invocation.positionals[0] == "kernels" {
       return alone { try BenchKernelsCommand.run(invocation) }
     }
-    return Backend.run { backend in
-      if invocation.positionals[0] == "collectives" {
-        try collectives(invocation, backend)
-      } else {
-        try step(invocation, backend)
+    return Backend.run(computes: invocation.positionals[0] != "loader") { backend in
+      switch invocation.positionals[0] {
+      case "collectives": try collectives(invocation, backend)
+      case "loader": try BenchLoaderCommand.run(invocation, backend)
+      default: try step(invocation, backend)
       }
       return .done
     }
