@@ -8,8 +8,9 @@ extension Datasets {
     let data = config.data
     func open(_ split: Split, _ limit: Int) throws(DataError) -> any Dataset {
       let root = try directory(of: split, data)
-      return try limited(
-        excluding(data.exclude, from: FolderDataset(root: root), root: root), to: limit)
+      let dataset = try FolderDataset(root: root)
+      try requireSeveralClasses(dataset, root)
+      return try limited(excluding(data.exclude, from: dataset, root: root), to: limit)
     }
     return (try open(.train, data.trainLimit), try open(.test, data.testLimit))
   }
@@ -21,9 +22,20 @@ extension Datasets {
       let parent = paths[0].lastIndex(of: "/").map { String(paths[0][..<$0]) } ?? "."
       let names = try classNames(in: [parent, data.directory])
       let dataset = try TarDataset(paths: paths, classNames: names)
+      if split == .train { try requireSeveralClasses(dataset, parent) }
       return try limited(excluding(data.exclude, from: dataset, root: parent), to: limit)
     }
     return (try open(.train, data.trainLimit), try open(.test, data.testLimit))
+  }
+
+  private static func requireSeveralClasses(
+    _ dataset: some Dataset, _ place: String
+  ) throws(DataError) {
+    guard dataset.classes > 1 else {
+      throw DataError(
+        .malformed,
+        "\(place): all \(dataset.count) images are of one class; a classifier needs two at least")
+    }
   }
 
   enum Split {
@@ -89,18 +101,9 @@ extension Datasets {
     for directory in directories where !directory.isEmpty {
       let path = "\(directory)/classes.txt"
       guard access(path, F_OK) == 0 else { continue }
-      return try lines(of: path)
+      return try ClassNames.read(path: path)
     }
     return []
-  }
-
-  private static func lines(of path: String) throws(DataError) -> [String] {
-    let stream = try ByteStream(path: path)
-    guard stream.storedSize <= 64 << 20 else {
-      throw DataError(.malformed, "\(path): has \(stream.storedSize) bytes; is it a list of names?")
-    }
-    let text = RegularFile.text(try stream.read(stream.storedSize))
-    return text.split(separator: "\n").map(String.init)
   }
 
   /// Without the samples whose names, whole or below `root`, the file lists.
@@ -108,7 +111,7 @@ extension Datasets {
     _ path: String, from dataset: any Dataset, root: String
   ) throws(DataError) -> any Dataset {
     guard !path.isEmpty else { return dataset }
-    let names = Set(try lines(of: path))
+    let names = Set(try ClassNames.lines(of: path))
     let start = root.hasSuffix("/") ? root : root + "/"
     let kept = (0..<dataset.count).filter { sample in
       let name = dataset.name(of: sample)
