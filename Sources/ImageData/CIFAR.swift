@@ -16,6 +16,10 @@ package struct CIFARDataset: Dataset {
     }
     package var testFiles: [String] { self == .ten ? ["test_batch.bin"] : ["test.bin"] }
     package var directory: String { self == .ten ? "cifar-10-batches-bin" : "cifar-100-binary" }
+    /// One name a line, as the archives have it.
+    package var namesFile: String {
+      self == .ten ? "batches.meta.txt" : "fine_label_names.txt"
+    }
     var name: String { self == .ten ? "CIFAR-10" : "CIFAR-100" }
   }
 
@@ -24,14 +28,26 @@ package struct CIFARDataset: Dataset {
 
   package let count: Int
   package let classes: Int
+  package let classNames: [String]
   package let form = StoredForm.pixels(height: side, width: side, channels: 3)
   package let fingerprint: String
   private let names: [(first: Int, path: String)]
   private let pixels: [UInt8]
   private let labels: [UInt8]
 
-  /// Opens and validates all files of a split, plain or gzipped.
-  package init(kind: Kind, files: [String]) throws(DataError) {
+  /// Opens and validates all files of a split, plain or gzipped. `names`: the file of the classes'
+  /// names; nil where there is none.
+  package init(kind: Kind, files: [String], names namesFile: String? = nil) throws(DataError) {
+    if let namesFile {
+      classNames = try ClassNames.read(path: namesFile)
+      guard classNames.count == kind.classes else {
+        throw DataError(
+          .malformed,
+          "\(namesFile): names \(classNames.count) classes, \(kind.name) has \(kind.classes)")
+      }
+    } else {
+      classNames = []
+    }
     var (pixels, labels) = ([UInt8](), [UInt8]())
     var names: [(first: Int, path: String)] = []
     for path in files {

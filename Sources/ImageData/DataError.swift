@@ -21,6 +21,18 @@ package struct DataError: Error, Sendable, Equatable, CustomStringConvertible {
 
   package init(_ kind: Kind, _ message: String) {
     self.kind = kind
-    self.message = message
+    self.message = Self.oneLine(message)
+  }
+
+  /// Names of files may hold line breaks and what moves a terminal's cursor: `\u{a}` in their place.
+  private static func oneLine(_ text: String) -> String {
+    func isControl(_ scalar: Unicode.Scalar) -> Bool {
+      scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+        || (0x2028...0x2029).contains(scalar.value)
+    }
+    guard text.unicodeScalars.contains(where: isControl) else { return text }
+    return text.unicodeScalars.reduce(into: "") {
+      $0 += isControl($1) ? "\\u{\(String($1.value, radix: 16))}" : String($1)
+    }
   }
 }

@@ -8,8 +8,9 @@ extension Datasets {
     let data = config.data
     func open(_ split: Split, _ limit: Int) throws(DataError) -> any Dataset {
       let root = try directory(of: split, data)
-      return try limited(
-        excluding(data.exclude, from: FolderDataset(root: root), root: root), to: limit)
+      let dataset = try FolderDataset(root: root)
+      try requireSeveralClasses(dataset, root)
+      return try limited(excluding(data.exclude, from: dataset, root: root), to: limit)
     }
     return (try open(.train, data.trainLimit), try open(.test, data.testLimit))
   }
@@ -21,9 +22,20 @@ extension Datasets {
       let parent = paths[0].lastIndex(of: "/").map { String(paths[0][..<$0]) } ?? "."
       let names = try classNames(in: [parent, data.directory])
       let dataset = try TarDataset(paths: paths, classNames: names)
+      if split == .train { try requireSeveralClasses(dataset, parent) }
       return try limited(excluding(data.exclude, from: dataset, root: parent), to: limit)
     }
     return (try open(.train, data.trainLimit), try open(.test, data.testLimit))
+  }
+
+  private static func requireSeveralClasses(
+    _ dataset: some Dataset, _ place: String
+  ) throws(DataError) {
+    guard dataset.classes > 1 else {
+      throw DataError(
+        .malformed,
+        "\(place): all \(dataset.count) images are of one class; a classifier needs two at least")
+    }
   }
 
   enum Split {
@@ -59,14 +71,6 @@ extension Datasets {
       .missing,
       "\(data.directory): holds \(split.words.count > 1 ? "neither" : "no") \(expected); "
         + "check data.directory, or name the directory by data.\(split.key)")
-  }
-
-  /// The .tar files of a directory, in the byte order of their names.
-  static func archives(in directory: String) throws(DataError) -> [String] {
-    let listing = try DirectoryListing(path: Array(directory.utf8)) {
-      $0.count > 4 && $0[($0.count - 4)...].elementsEqual(".tar".utf8)
-    }
-    return listing.files.map { "\(directory)/\(RegularFile.text($0.name))" }
   }
 
   /// Archives in the split's directory, or those in the data's whose names speak of the split.
@@ -109,20 +113,9 @@ extension Datasets {
     for directory in directories where !directory.isEmpty {
       let path = "\(directory)/classes.txt"
       guard access(path, F_OK) == 0 else { continue }
-      return try lines(of: path)
+      return try ClassNames.read(path: path)
     }
     return []
-  }
-
-  private static func lines(of path: String) throws(DataError) -> [String] {
-    let stream = try ByteStream(path: path)
-    guard stream.storedSize <= 64 << 20 else {
-      throw DataError(.malformed, "\(path): has \(stream.storedSize) bytes; is it a list of names?")
-    }
-    // By bytes: to Swift, a line end as Windows writes it is one character, and another one.
-    return try stream.read(stream.storedSize).split(separator: UInt8(ascii: "\n")).map {
-      RegularFile.text(Array($0.last == 13 ? $0.dropLast() : $0))
-    }
   }
 
   /// What stands in front of a directory's own name: `/data/` of `/data/train`.
@@ -137,7 +130,7 @@ extension Datasets {
     _ path: String, from dataset: any Dataset, root: String
   ) throws(DataError) -> any Dataset {
     guard !path.isEmpty else { return dataset }
-    let names = Set(try lines(of: path))
+    let names = Set(try ClassNames.lines(of: path))
     let start = root.hasSuffix("/") ? root : root + "/"
     let parents = nameAbove(root).count
     let kept = (0..<dataset.count).filter { sample in

@@ -40,19 +40,24 @@ package enum Datasets {
     _ train: any Dataset, _ test: any Dataset
   ) throws(DataError) {
     let (ours, theirs) = (train.classNames, test.classNames)
-    guard ours != theirs, !ours.isEmpty, !theirs.isEmpty else { return }
-    func list(_ names: Set<String>) -> String {
-      let shown = names.sorted().prefix(5).map { "'\($0)'" }.joined(separator: ", ")
-      return names.count > 5 ? "\(shown) and \(names.count - 5) more" : shown
+    guard let (label, first, second) = ClassNames.difference(ours, theirs) else { return }
+    // Byte for byte, where Swift would take two spellings of an accent for one.
+    func only(_ names: [String], in place: String, besides others: [String]) -> String? {
+      let known = Set(others.map { Array($0.utf8) })
+      let new = names.filter { !known.contains(Array($0.utf8)) }
+      let shown = new.prefix(5).map { "'\($0)'" }.joined(separator: ", ")
+      let rest = new.count > 5 ? " and \(new.count - 5) more" : ""
+      return new.isEmpty ? nil : "only in \(place): \(shown)\(rest)"
     }
-    let (missing, extra) = (Set(ours).subtracting(theirs), Set(theirs).subtracting(ours))
-    var differences: [String] = []
-    if !missing.isEmpty { differences.append("only in training: \(list(missing))") }
-    if !extra.isEmpty { differences.append("only in test: \(list(extra))") }
+    let differences = [
+      only(ours, in: "training", besides: theirs), only(theirs, in: "test", besides: ours),
+    ].compactMap { $0 }
     throw DataError(
       .malformed,
       "\(test.name(of: 0)): the classes of the test images are not those of the training images: "
-        + differences.joined(separator: "; "))
+        + (differences.isEmpty
+          ? "class \(label) is \(first) in training and \(second) in test"
+          : differences.joined(separator: "; ")))
   }
 
   private static func openIDX(_ config: RunConfig) throws(DataError) -> Pair {
@@ -88,13 +93,15 @@ package enum Datasets {
     // The archives unpack into a directory of their own.
     let inner = "\(data.directory)/\(kind.directory)"
     let directory = access(inner, F_OK) == 0 ? inner : data.directory
+    let names = "\(directory)/\(kind.namesFile)"
+    let namesFile = access(names, F_OK) == 0 ? names : nil
     func open(_ names: [String], limit: Int) throws(DataError) -> any Dataset {
       var files: [String] = []
       for name in names {
         files.append(
           try locate("", key: "directory", standardName: name, in: directory))
       }
-      return try limited(CIFARDataset(kind: kind, files: files), to: limit)
+      return try limited(CIFARDataset(kind: kind, files: files, names: namesFile), to: limit)
     }
     return (
       try open(kind.trainFiles, limit: data.trainLimit),

@@ -77,11 +77,18 @@ package struct FolderDataset: Dataset {
     guard file.size == index.size(of: sample), file.modified == index.modified(sample) else {
       throw DataError(
         .malformed,
-        "\(file.name): has changed since its directory was listed (\(index.size(of: sample)) bytes "
-          + "then, \(file.size) now); put the old file back, or touch its directory and begin a new run"
-      )
+        "\(file.name): has changed since its directory was listed "
+          + "(\(changes(of: file, sample))); put the old file back, or "
+          + (IndexPlace(subject: root).found.map { "remove the index \($0) and " } ?? "")
+          + "begin a new run")
     }
     try file.read(at: 0, count: file.size, into: bytes)
+  }
+
+  private func changes(of file: RegularFile, _ sample: Int) -> String {
+    let size = index.size(of: sample)
+    return file.size == size
+      ? "as many bytes, but written since" : "\(size) bytes then, \(file.size) now"
   }
 
   private func path(of sample: Int) -> [UInt8] {

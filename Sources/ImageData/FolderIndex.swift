@@ -158,6 +158,7 @@ private struct FolderWalk: ~Copyable {
     otherCount += top.otherCount + top.files.count
     var classes = IndexFile.Content()
     for name in top.directories {
+      try ClassNames.check(name, path: text(name))
       classes.append(UInt32(sampleCount))
       Self.append(name, to: &classes)
       Self.add(name, to: &digest)

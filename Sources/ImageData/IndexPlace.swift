@@ -28,6 +28,12 @@ struct IndexPlace {
     return nil
   }
 
+  /// For messages: the file to remove for a new index, where there is one.
+  var found: String? {
+    candidates.first { RegularFile.withCString($0) { access($0, F_OK) } == 0 }
+      .map(RegularFile.text)
+  }
+
   /// Writes to the first place that takes it; the place, or nil where none does.
   func write(_ content: IndexFile.Content, kind: StaticString) -> [UInt8]? {
     for (number, path) in candidates.enumerated() {

@@ -45,6 +45,13 @@ final class RegularFile: Sendable {
   /// The name for messages.
   var name: String { Self.text(path) }
 
+  /// Whether the file has the size and modification time that it had when it was opened.
+  var isUnchanged: Bool {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && Int(status.st_size) == size
+      && status.modified == modified
+  }
+
   /// Bytes from `offset` on, fewer than asked for only at the end of the file.
   func read(
     at offset: Int, into target: UnsafeMutableRawBufferPointer

@@ -20,6 +20,9 @@ package struct TarDataset: Dataset {
     var path: [UInt8]
     var index: TarIndex
     var first: Int
+    /// When it was indexed.
+    var size: Int
+    var modified: Int64
     /// Kept open where there are few enough.
     var file: RegularFile?
   }
@@ -48,7 +51,8 @@ package struct TarDataset: Dataset {
       Array(index.digest.utf8).withUnsafeBytes { digest.update($0) }
       shards.append(
         Shard(
-          path: path, index: index, first: first, file: shards.count < mostOpen ? file : nil))
+          path: path, index: index, first: first, size: file.size, modified: file.modified,
+          file: shards.count < mostOpen ? file : nil))
       first += index.count
       largestLabel = max(largestLabel, index.largestLabel)
     }
@@ -124,6 +128,12 @@ package struct TarDataset: Dataset {
     let shard = shard(of: sample)
     let file: RegularFile
     if let open = shard.file { file = open } else { file = try RegularFile(path: shard.path) }
+    guard file.size == shard.size, file.modified == shard.modified, file.isUnchanged else {
+      throw DataError(
+        .malformed,
+        "\(file.name): has changed since the run began; put the old archive back and go on, or begin "
+          + "a new run with this one")
+    }
     let (offset, size) = shard.index.place(of: sample - shard.first)
     try file.read(at: offset, count: size, into: bytes)
   }

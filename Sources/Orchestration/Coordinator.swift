@@ -156,8 +156,11 @@ package final class Coordinator {
     note("stopped on request after step \(step); state saved: the same command goes on")
   }
 
-  /// The last line of a run, and the closing summary. `rows`: what the delivery adds.
-  package func finished(step: Int, weightsSHA256: String, rows: [(String, String)]) throws {
+  /// The last line of a run, and the closing summary. `replaced`: images that could not be decoded,
+  /// each as often as it was to be used. `rows`: what the delivery adds.
+  package func finished(
+    step: Int, weightsSHA256: String, replaced: Int, rows: [(String, String)]
+  ) throws {
     progress.finish()
     let seconds = monotonicSeconds() - begin
     let rate = stepSeconds > 0 ? samples / stepSeconds : 0
@@ -167,6 +170,7 @@ package final class Coordinator {
       ("images_per_second", .double(rate)),
       ("collective_share", .double(collectiveSeconds / max(stepSeconds, 1e-9))),
       ("waiting_share", .double(waitingSeconds / max(stepSeconds, 1e-9))),
+      ("replaced", .int(replaced)),
     ])
     var summary = Summary(title: "\(plan.config.name): done")
     summary.append("steps", "\(step) (\(steps) of them now)")
@@ -176,6 +180,7 @@ package final class Coordinator {
       summary.append("in collectives", Quantity.percent(collectiveSeconds / stepSeconds))
       summary.append("waiting for data", Quantity.percent(waitingSeconds / stepSeconds))
     }
+    if replaced > 0 { summary.append("damaged, replaced", "\(replaced) (named above)") }
     for (name, value) in rows { summary.append(name, value) }
     summary.append("weights", "sha256 \(weightsSHA256)")
     note(String(summary.text.dropLast()))

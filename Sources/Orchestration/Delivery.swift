@@ -1,6 +1,7 @@
 import Checkpoints
 import Collectives
 import Deployment
+import ImageData
 import RepVGGModel
 import Reporting
 import RunPlanning
@@ -37,6 +38,7 @@ package struct Delivery {
       try DeployNetwork(
         shape: worker.network.shape, tensors: deploy, pool: worker.network.pool)
     }
+    let replaced = try worker.replacedOnAllRanks()
     let results = try worker.evaluation.compare(
       Evaluation.Form(worker.network), Evaluation.Form(network))
     worker.noteResult(results.first)
@@ -50,7 +52,7 @@ package struct Delivery {
       let certificate = try certify(training, deploy, results)
       try write(training, deploy, certificate)
       try coordinator.finished(
-        step: worker.stepsDone, weightsSHA256: certificate.trainingSHA256,
+        step: worker.stepsDone, weightsSHA256: certificate.trainingSHA256, replaced: replaced,
         rows: rows(certificate, results.first, results.second))
     }
   }
@@ -79,6 +81,10 @@ package struct Delivery {
   ) throws {
     let paths = worker.plan.paths
     try AtomicFile.remove(path: paths.certificate)
+    let names = worker.plan.data.classNames
+    if !names.isEmpty {
+      try AtomicFile.write(path: paths.labels, bytes: Array(ClassNames.text(names).utf8))
+    }
     try AtomicFile.write(
       path: paths.trainingWeights, bytes: described(training, .training).safetensorsBytes())
     if certificate.holds {

@@ -115,8 +115,11 @@ package enum Agreement {
     return try result.get()
   }
 
-  /// The same for what has happened already.
-  package static func settle(_ communicator: any Communicator, _ failure: (any Error)?) throws {
+  /// The same for what has happened already. `ofOneRank`: the failure is this rank's alone, as where
+  /// each reads files of its own, so that rank 0 is named too.
+  package static func settle(
+    _ communicator: any Communicator, _ failure: (any Error)?, ofOneRank: Bool = false
+  ) throws {
     guard communicator.size > 1 else {
       if let failure { throw failure }
       return
@@ -129,7 +132,7 @@ package enum Agreement {
     var message = [UInt8](repeating: 0, count: messageBytes)
     if communicator.rank == rank, let failure {
       message[0] = UInt8(truncatingIfNeeded: ExitCode.of(failure).rawValue)
-      let place = rank == 0 ? "" : "rank \(rank): "
+      let place = rank == 0 && !ofOneRank ? "" : "rank \(rank): "
       for (index, byte) in "\(place)\(failure)".utf8.prefix(messageBytes - 2).enumerated() {
         message[index + 1] = byte
       }

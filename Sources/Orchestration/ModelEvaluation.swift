@@ -1,5 +1,6 @@
 import Collectives
 import Deployment
+import Glibc
 import ImageData
 import Kernels
 import RepVGGModel
@@ -54,6 +55,22 @@ package struct ModelEvaluation {
       imagesPerSecond: Double(result.count) / seconds, tensors: tensors)
   }
 
+  /// Of the names that lie beside the weights or in the directory of their run, if any, and of the
+  /// data, if they have any: where they differ, every accuracy would be wrong.
+  private func requireSameClasses(_ dataset: some Dataset) throws {
+    guard !dataset.classNames.isEmpty else { return }
+    let directory = model.lastIndex(of: "/").map { String(model[..<$0]) } ?? "."
+    let places = ["labels.txt", "classes.txt", "../../classes.txt"].map { "\(directory)/\($0)" }
+    guard let path = places.first(where: { access($0, F_OK) == 0 }) else { return }
+    let names = try ClassNames.read(path: path)
+    if let (label, ours, theirs) = ClassNames.difference(names, dataset.classNames) {
+      throw JobFailure(
+        .badData,
+        "\(path): class \(label) of the model is \(ours), that of the data \(theirs); evaluate on data "
+          + "of the same classes, or remove that file where it is not of this model")
+    }
+  }
+
   private typealias Prepared = (
     file: ModelFile, dataset: any Dataset, evaluation: Evaluation, form: Evaluation.Form
   )
@@ -71,6 +88,7 @@ package struct ModelEvaluation {
     }
     let (train, test) = try Datasets.open(config: config)
     let dataset = split == "train" ? train : test
+    try requireSameClasses(dataset)
     let transform = try SampleTransform(config: config, form: dataset.form).deterministic
     let blocks = config.model.architecture.blocks(
       inputChannels: transform.channels, height: transform.height, width: transform.width)

@@ -1,5 +1,6 @@
 import Checkpoints
 import Glibc
+import ImageData
 import RunPlanning
 
 /// The directory of a run, held by one job at a time. Rank 0 alone touches it.
@@ -34,10 +35,14 @@ package final class RunDirectory {
 
   deinit { close(log) }
 
-  /// Writes `config.yaml` as given and `plan.json`, once it is clear that the run goes on with them.
+  /// Writes `config.yaml` as given, `plan.json`, and `classes.txt` where the classes have names, once
+  /// it is clear that the run goes on with them.
   package func record(configuration: [UInt8]) throws {
     try AtomicFile.write(path: plan.paths.plan, bytes: Array((plan.json() + "\n").utf8))
     try AtomicFile.write(path: plan.paths.configuration, bytes: configuration)
+    let names = plan.data.classNames
+    guard !names.isEmpty else { return }
+    try AtomicFile.write(path: plan.paths.classes, bytes: Array(ClassNames.text(names).utf8))
   }
 
   /// Appends a line to `log.txt`. A full disk must not end the run here: what matters is in the

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import ImageData
 import RepVGGModel
 import RunPlanning
 import Tensors
@@ -25,6 +26,8 @@ package struct RunState: Sendable, Codable, Equatable {
   package var origin: String?
   package var config: RunConfig
   package var dataFingerprint: String
+  /// By label; empty where the data have none, absent in checkpoints of before it was recorded.
+  package var classNames: [String]?
   /// On which arithmetic and world the bits so far came about; a change is said, not refused.
   package var cpu: String
   package var blasKernel: String
@@ -41,6 +44,7 @@ package struct RunState: Sendable, Codable, Equatable {
     self.origin = origin
     config = plan.config
     dataFingerprint = plan.data.fingerprint
+    classNames = plan.data.classNames
     cpu = plan.machine.cpu
     blasKernel = plan.machine.blasKernel
     mpiVersion = plan.machine.mpiVersion
@@ -152,6 +156,14 @@ package struct RunSnapshot {
         .configuration,
         "\(path): \(first.key) was \(first.old) and is now \(first.new)\(others); set it back, or "
           + "start anew with another output directory")
+    }
+    if let (label, old, new) = ClassNames.difference(
+      state.classNames ?? [], plan.data.classNames)
+    {
+      throw JobFailure(
+        .badData,
+        "\(path): class \(label) was \(old) and is now \(new); bring the data back, or start anew with "
+          + "another output directory")
     }
     guard state.dataFingerprint == plan.data.fingerprint else {
       throw JobFailure(

@@ -27,6 +27,8 @@ package final class Worker {
   private(set) var best: RunState.Best?
   /// Rank 0 alone knows it, as it alone saves.
   private var origin: String?
+  /// Images of this rank that could not be decoded and were replaced.
+  private var replacedCount = 0
 
   package init(
     plan: RunPlan, train: any Dataset, test: any Dataset, communicator: any Communicator
@@ -77,7 +79,7 @@ package final class Worker {
         batch, globalCount: shardPlan.batchCount(step: stepsDone % plan.stepsPerEpoch),
         learningRate: schedule.learningRate(step: stepsDone),
         wishesToStop: StopAgreement.isRequested, hasFailed: failure != nil)
-      if outcome.hasFailure { try Agreement.settle(communicator, failure) }
+      if outcome.hasFailure { try Agreement.settle(communicator, failure, ofOneRank: true) }
       try requireFinite(outcome)
       stepsDone += 1
       average?.update(step: stepsDone)
@@ -143,6 +145,7 @@ package final class Worker {
         throw JobFailure(.ownFault, "the loader ended before step \(stepsDone + 1)")
       }
       batch.replaced.forEach(sayReplaced)
+      replacedCount += batch.replaced.count
       let shards = batch.shards.map {
         ShardSamples(
           images: ShardImages(pixels: $0.pixels, count: $0.count), labels: $0.labels,
@@ -154,6 +157,13 @@ package final class Worker {
         images: ShardImages(pixels: UnsafePointer(network.parameters.base), count: 0), labels: [])
       return (Array(repeating: empty, count: network.shape.shards), error)
     }
+  }
+
+  /// Over the steps of this job. Every rank calls it.
+  func replacedOnAllRanks() throws -> Int {
+    var count = [Double(replacedCount)]
+    try count.withUnsafeMutableBufferPointer { try communicator.sum($0) }
+    return Int(count[0])
   }
 
   /// By the rank itself: no other knows of it.

@@ -110,6 +110,10 @@ extension RunPlan {
     package var metrics: String
     package var log: String
     package var checkpoints: String
+    /// Names of the classes, one a line, where the data have any: beside the plan from the start, and
+    /// beside the weights at the end.
+    package var classes: String
+    package var labels: String
     package var artifacts: String
     package var trainingWeights: String
     package var deployWeights: String
@@ -125,7 +129,9 @@ extension RunPlan {
       metrics = inside(runDirectory, "metrics.jsonl")
       log = inside(runDirectory, "log.txt")
       checkpoints = inside(runDirectory, "checkpoints")
+      classes = inside(runDirectory, "classes.txt")
       artifacts = inside(runDirectory, "artifacts")
+      labels = inside(artifacts, "labels.txt")
       trainingWeights = inside(artifacts, "\(name)-train.safetensors")
       deployWeights = inside(artifacts, "\(name)-deploy.safetensors")
       certificate = inside(artifacts, "certificate.json")

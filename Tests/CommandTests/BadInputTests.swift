@@ -1,5 +1,4 @@
 import Foundation
-import Tensors
 import Testing
 import _TestSupport
 
@@ -15,6 +14,9 @@ import _TestSupport
   }
 
   @Test(arguments: BadInput.datasets) func dataset(input: BadInput) throws { try input.check() }
+
+  @Test(arguments: BadInput.imageFolders + BadInput.archives + BadInput.cifar)
+  func images(input: BadInput) throws { try input.check() }
 
   @Test(arguments: BadInput.damagedWeights + BadInput.missingWeights)
   func weights(input: BadInput) throws { try input.check() }
@@ -67,7 +69,6 @@ import _TestSupport
   func mutantsEndInOrder(reader: String) throws {
     let environment = ProcessInfo.processInfo.environment
     let seed = environment["REPVGG_SEED"].flatMap { UInt64($0) } ?? 1
-    var random = CounterRandom(seed: seed, epoch: 0, sample: 0, purpose: .synthetic)
     let site = try BadInputSite()
     let golden = ProgramTests.ReplayTests.goldenStates[1]
     let source =
@@ -81,9 +82,8 @@ import _TestSupport
     let length = min(sound.count, 4_000)
     for mutant in 0..<20 {
       var bytes = sound
-      for _ in 0...random.next() % 4 {
-        bytes[Int(random.next()) % length] = UInt8(truncatingIfNeeded: random.next())
-      }
+      var mutator = Mutator(seed: seed, number: mutant)
+      for _ in 0...mutator.pick(4) { mutator.change(&bytes, within: length) }
       try site.write(bytes, to: "mutant")
       let result = try site.job.run(BadInput.command(reader, on: "mutant"))
       let comment = Comment("REPVGG_SEED=\(seed), \(reader), mutant \(mutant): \(result.stderr)")
@@ -121,6 +121,15 @@ enum Unprivileged {
     }
   }
 
+  private static func unreadable(_ name: String, _ file: String) -> BadInput {
+    BadInput(name, 77, [file, "Permission denied", "readable"]) { site in
+      try FolderJob.write(to: site.job.scratch, directory: "images")
+      chmod(site.job.scratch.path(""), 0o777)
+      chmod(site.job.scratch.path(file), 0)
+      return BadInput.trainOnFolders
+    }
+  }
+
   static let cases = [
     // The site belongs to the test's own user: without write permission where that is not root.
     forbidden("output may not be made", ["out: ", "Permission denied", "--output"], "", 0o555),
@@ -131,6 +140,8 @@ enum Unprivileged {
       chmod(site.job.scratch.path("out"), 0o555)
       return BadInput.train
     },
+    unreadable("an image may not be read", "images/train/class1/image3.jpg"),
+    unreadable("a class may not be read", "images/train/class1"),
     BadInput("weights may not be read", 77, ["w.safetensors"]) { site in
       try site.write([1, 2, 3], to: "w.safetensors")
       chmod(site.job.scratch.path("w.safetensors"), 0)

@@ -12,6 +12,7 @@ struct DocumentedCommandsTests {
     (["launch/quickstart"], "trains for minutes"),
     (["launch/test"], "runs these tests"),
     ([".ci/run"], "runs these tests"),
+    (["launch/fuzz"], "reads spoilt files for minutes; tests do with fewer"),
     (["launch/build"], "builds what these tests run"),
     (["repvgg", "bench"], "measures for minutes; its small form is tested with the command"),
     (["swift", "format"], "rewrites the source files"),

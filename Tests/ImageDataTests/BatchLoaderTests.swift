@@ -100,6 +100,26 @@ private struct Record: Equatable {
     #expect(sorted == expected)
   }
 
+  /// Samples fewer than ranks, than shards, than a batch, and with every remainder from 0 to 8.
+  @Test(arguments: 1...8) func everyRemainder(ranks: Int) throws {
+    for count in Array(1...18) + [24, 25, 31, 32, 33, 40, 41, 47] {
+      let dataset = ProbeDataset(count: count)
+      let parts = try (0..<ranks).map { rank in
+        try records(
+          loader(dataset, globalBatch: 16, owned: EvenCut(8, into: ranks)[rank], depth: 1))
+      }
+      for epoch in 0..<2 {
+        let samples = parts.joined().filter { $0.epoch == epoch }.flatMap(\.samples)
+        #expect(samples.sorted() == Array(0..<count), "\(count) samples on \(ranks) ranks")
+      }
+      // Every rank takes part in every step, with or without samples.
+      let steps = 2 * ((count + 15) / 16)
+      for (rank, part) in parts.enumerated() {
+        #expect(part.count == steps * EvenCut(8, into: ranks)[rank].count)
+      }
+    }
+  }
+
   @Test(arguments: [1, 2, 5, 40]) func depthChangesNothing(depth: Int) throws {
     let dataset = ProbeDataset(count: 77)
     #expect(try records(loader(dataset, depth: depth)) == records(loader(dataset, depth: 3)))

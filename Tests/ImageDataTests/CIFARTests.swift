@@ -27,6 +27,20 @@ import _TestSupport
     #expect(try CIFARDataset(kind: .ten, files: [first]).fingerprint != ten.fingerprint)
   }
 
+  @Test func classesHaveTheArchivesNames() throws {
+    let directory = try ScratchDirectory()
+    let path = try directory.write(records([[3]]), to: "data_batch_1.bin")
+    func names(_ text: String) throws -> [String] {
+      try CIFARDataset(kind: .ten, files: [path], names: directory.write(text, to: "n.txt"))
+        .classNames
+    }
+    // The archive's file ends with an empty line.
+    let ten = (0..<10).map { "thing \($0)" }
+    #expect(try names(ten.joined(separator: "\n") + "\n\n") == ten)
+    let error = try #require(throws: DataError.self) { try names("a\nb\n") }
+    #expect(error.message.contains("names 2 classes, CIFAR-10 has 10"))
+  }
+
   @Test func refusesWhatIsNotCIFAR() throws {
     let directory = try ScratchDirectory()
     func refusal(_ kind: CIFARDataset.Kind, _ bytes: [UInt8]) throws -> DataError {

@@ -52,6 +52,8 @@ import _TestSupport
     try directory.write("longer", to: "train/a/x.jpeg")
     let error = try #require(throws: DataError.self) { try contents(after) }
     #expect(error.message.contains("x.jpeg: has changed"))
+    #expect(error.message.contains("2 bytes then, 6 now"))
+    #expect(error.message.contains("remove the index \(directory.path(".train.repvgg-index")) and"))
     unlink(directory.path("train/a/x.jpeg"))
     #expect(try #require(throws: DataError.self) { try contents(after) }.kind == .missing)
   }
@@ -127,6 +129,15 @@ import _TestSupport
     #expect(itself.kind == .malformed && itself.message.contains("self.jpg"))
     let fifo = try refusal { mkfifo($0.path("train/a/f.jpg"), 0o644) }
     #expect(fifo.message.contains("f.jpg: is not a regular file"))
+    let device = try refusal { symlink("/dev/zero", $0.path("train/a/zero.jpg")) }
+    #expect(device.message.contains("zero.jpg: is not a regular file"))
+    let one = try refusal {
+      rename($0.path("train/b class"), $0.path("b"))
+      rename($0.path("val/b class"), $0.path("c"))
+    }
+    #expect(one.kind == .malformed && one.message.contains("are of one class"))
+    let lines = try refusal { try $0.write("x", to: "train/a\nb/x.jpg") }
+    #expect(lines.message.contains("train/a\\u{a}b: the name of a class must be UTF-8"))
     let none = try refusal { rename($0.path("val"), $0.path("other")) }
     #expect(none.kind == .missing && none.message.contains("neither 'val'"))
     let file = try refusal {

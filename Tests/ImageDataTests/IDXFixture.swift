@@ -1,4 +1,3 @@
-import CZlib
 import ImageData
 import _TestSupport
 
@@ -24,28 +23,6 @@ struct IDXFixture {
 
   static func labels(_ labels: [UInt8] = [0, 1, 2]) -> IDXFixture {
     IDXFixture(magic: [0, 0, 8, 1], dimensions: [UInt32(labels.count)], content: labels)
-  }
-}
-
-/// One gzip member with the bytes deflated.
-func gzip(_ bytes: [UInt8]) -> [UInt8] {
-  var stream = z_stream()
-  let started = deflateInit2_(
-    &stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
-    CInt(MemoryLayout<z_stream>.size))
-  precondition(started == Z_OK)
-  defer { deflateEnd(&stream) }
-  var input = bytes
-  let bound = Int(deflateBound(&stream, UInt(bytes.count)))
-  return [UInt8](unsafeUninitializedCapacity: bound) { output, count in
-    input.withUnsafeMutableBufferPointer { input in
-      stream.next_in = input.baseAddress
-      stream.avail_in = UInt32(input.count)
-      stream.next_out = output.baseAddress
-      stream.avail_out = UInt32(bound)
-      precondition(deflate(&stream, Z_FINISH) == Z_STREAM_END)
-    }
-    count = bound - Int(stream.avail_out)
   }
 }
 

@@ -89,53 +89,6 @@ import Testing
     #expect(failures > 0)
   }
 
-  /// REPVGG_MUTANTS=100000 for a long run, REPVGG_MUTANT_SEED=17 to go on elsewhere.
-  @Test func mutantsAreSurvived() throws {
-    let environment = ProcessInfo.processInfo.environment
-    let count = environment["REPVGG_MUTANTS"].flatMap(Int.init) ?? 1000
-    let seed = environment["REPVGG_MUTANT_SEED"].flatMap(UInt64.init) ?? 1
-    if count > 1000 { print("\(count) mutants from seed \(seed)") }
-    let parents = try Self.seeds.map { try CodecFixture.file($0) }
-    let decoders = [ImageDecoder(), ImageDecoder(damage: .tolerate)]
-    var failures = 0
-    for mutant in 0..<count {
-      var random = CodecFixture.SplitMix(state: seed &* 1_000_003 &+ UInt64(mutant))
-      var bytes = random.pick(parents)
-      for _ in 0...Int.random(in: 0..<4, using: &random) {
-        Self.mutate(&bytes, beside: parents, using: &random)
-      }
-      failures += survive(
-        bytes, with: decoders[mutant % 2], "mutant \(mutant) of seed \(seed), file \(bytes.count)")
-    }
-    #expect(failures > count / 2)
-  }
-
-  private static func mutate(
-    _ bytes: inout [UInt8], beside others: [[UInt8]], using random: inout CodecFixture.SplitMix
-  ) {
-    guard bytes.count > 16 else { return }
-    // Headers are short, so half of the changes go there.
-    let end = Bool.random(using: &random) ? min(bytes.count, 400) : bytes.count
-    let place = Int.random(in: 2..<end, using: &random)
-    let length = Int.random(in: 1...min(40, bytes.count - place), using: &random)
-    switch Int.random(in: 0..<8, using: &random) {
-    case 0: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-    case 1: bytes[place] = UInt8.random(in: 0...255, using: &random)
-    case 2: bytes[place] = random.pick([0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff])
-    case 3: bytes.removeSubrange(place..<(place + length))
-    case 4: bytes.insert(contentsOf: bytes[place..<(place + length)], at: place)
-    case 5:
-      let markers: [UInt8] = [0xc0, 0xc2, 0xc4, 0xd0, 0xd9, 0xda, 0xdb, 0xdd, 0xe1, 0xfe]
-      bytes.replaceSubrange(
-        place..<min(place + 2, bytes.count), with: [0xff, random.pick(markers)])
-    case 6:
-      let other = random.pick(others)
-      bytes.replaceSubrange(place..., with: other.dropFirst(min(place, other.count)))
-    default:
-      for i in place..<(place + length) { bytes[i] = UInt8.random(in: 0...255, using: &random) }
-    }
-  }
-
   /// Where the library would go on with a warning, the policy decides.
   @Test func warningsAreRefusedOrKept() throws {
     var bytes = try CodecFixture.file("420-69x50.jpg")
