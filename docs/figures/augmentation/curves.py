@@ -74,13 +74,14 @@ def main():
     for style, name, run in runs:
         path = "L".join(f"{x(epoch):.1f} {y(value):.1f}" for epoch, value in enumerate(run, 1))
         lines.append(f'<path class="{style}" d="M{path}"/>')
-        ends.append((y(run[-1]), name, run[-1]))
+        ends.append((y(run[-1]), name, style))
     ends.sort()
     if len(ends) == 2 and ends[1][0] - ends[0][0] < 16:
         middle = (ends[0][0] + ends[1][0]) / 2
         ends = [(middle - 8, *ends[0][1:]), (middle + 8, *ends[1][1:])]
-    for place, name, value in ends:
-        lines.append(f'<text x="{RIGHT + 8}" y="{place + 4:.1f}">{name}</text>')
+    for place, name, style in ends:
+        lines.append(f'<path class="{style}" d="M{RIGHT + 8} {place:.1f}h14"/>'
+                     f'<text x="{RIGHT + 27}" y="{place + 4:.1f}">{name}</text>')
     print("\n".join(lines + ["</svg>"]))
 
 
