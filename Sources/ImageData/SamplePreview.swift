@@ -108,7 +108,8 @@ extension SampleTransform {
   /// Normalised values as the bytes they came from; mixtures as the nearest bytes.
   func bytes(of values: UnsafePointer<Float>, count: Int) -> [UInt8] {
     let scales = (0..<channels).map { channel in
-      let (black, white) = (normalised[channel], normalised[255 * channels + channel])
+      let black = normalisation.value(of: 0, channel: channel)
+      let white = normalisation.value(of: 255, channel: channel)
       return (black: Double(black), step: (Double(white) - Double(black)) / 255)
     }
     return (0..<count).map { index in

@@ -27,6 +27,11 @@ package struct Normalisation: Sendable {
       offsets: zip(mean, deviation).map { -$0 / $1 })
   }
 
+  /// What a byte becomes in a channel.
+  package func value(of byte: UInt8, channel: Int) -> Float {
+    table[channels * Int(byte) + channel]
+  }
+
   /// The last bits of Float64 differ from those of the division, which shows in a Float32 only
   /// beside the middle between two: nearly never, and then the table serves.
   private static func lines(_ table: [Float], scales: [Double], offsets: [Double]) -> Lines? {
