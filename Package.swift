@@ -126,7 +126,8 @@ let package = Package(
       ],
       excluding: ["Golden"]),
     // Run the built program as its users do.
-    tests("CommandTests", ["Images", "RunPlanning", "Tensors"], excluding: ["Snapshots"]),
+    tests(
+      "CommandTests", ["Deployment", "Images", "RunPlanning", "Tensors"], excluding: ["Snapshots"]),
     tests("TidyTests", []),
   ],
   swiftLanguageModes: [.v6]

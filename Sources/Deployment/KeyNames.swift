@@ -5,18 +5,26 @@
 package enum KeyScheme: String, Sendable, CaseIterable {
   case published, timm, mmpretrain
 
-  /// The scheme that most of `names` belong to; nil where none is RepVGG's. A `module.` prefix, as
-  /// PyTorch's DataParallel leaves it, is looked through.
+  /// The scheme that most of `names` belong to; nil where none is RepVGG's. Prefixes of wrappers
+  /// are looked through.
   package static func recognise(_ names: [String]) -> KeyScheme? {
-    let names = names.map(withoutModulePrefix)
+    let names = names.map(withoutWrappers)
     if names.contains(where: { $0.hasPrefix("stage0.") }) { return .published }
     if names.contains(where: { $0.hasPrefix("stem.") }) { return .timm }
     if names.contains(where: { $0.hasPrefix("backbone.stem.") }) { return .mmpretrain }
     return nil
   }
 
-  static func withoutModulePrefix(_ name: String) -> String {
-    name.hasPrefix("module.") ? String(name.dropFirst("module.".count)) : name
+  /// What PyTorch's DataParallel, its compiler, and checkpoints flattened into one table put in front
+  /// of every name.
+  private static let wrappers = ["module.", "_orig_mod.", "state_dict.", "model."]
+
+  private static func withoutWrappers(_ name: String) -> String {
+    var rest = name[...]
+    while let wrapper = wrappers.first(where: { rest.hasPrefix($0) }) {
+      rest = rest.dropFirst(wrapper.count)
+    }
+    return String(rest)
   }
 
   /// The part of the name that names the block → the published one, and back.
@@ -56,7 +64,7 @@ package enum KeyScheme: String, Sendable, CaseIterable {
 
   /// `name` of this scheme in the names of `other`; nil where it is no name of a RepVGG.
   package func translate(_ name: String, to other: KeyScheme) -> String? {
-    let name = KeyScheme.withoutModulePrefix(name)
+    let name = KeyScheme.withoutWrappers(name)
     if name.hasPrefix(classifier + ".") {
       return other.classifier + name.dropFirst(classifier.count)
     }

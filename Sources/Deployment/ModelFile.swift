@@ -51,6 +51,12 @@ package struct ModelFile: Sendable {
         throw DeploymentError(
           .badModel, "\(source): \(name) is no tensor of a RepVGG (\(scheme.rawValue) names)")
       }
+      guard published[translated] == nil else {
+        throw DeploymentError(
+          .badModel,
+          "\(source): holds \(translated) twice, as \(name) and behind another prefix; keep one "
+            + "network's tensors")
+      }
       published[translated] = tensor
     }
     let isDeploy = published.names.contains { $0.contains(".rbr_reparam.") }
@@ -64,6 +70,26 @@ package struct ModelFile: Sendable {
     form = isDeploy ? .deploy : .training
     self.scheme = scheme
     self.tensors = published
+  }
+
+  /// The member of the zoo whose tensors these are, and its classes; nil where they are another
+  /// network's, or some are missing or surplus.
+  package var publishedNetwork: (architecture: Architecture, classes: Int)? {
+    guard let classes = tensors["linear.weight"]?.shape.first, classes > 0 else { return nil }
+    return Architecture.zoo.first { holds($0, classes: classes) }.map { ($0, classes) }
+  }
+
+  /// Whether these are the tensors of `architecture`, by names and shapes, for images of as many
+  /// channels as the file's stem takes.
+  package func holds(_ architecture: Architecture, classes: Int) -> Bool {
+    let kernel = form == .training ? "stage0.rbr_dense.conv.weight" : "stage0.rbr_reparam.weight"
+    guard let shape = tensors[kernel]?.shape, shape.count == 4 else { return false }
+    let blocks = architecture.blocks(inputChannels: shape[1], height: 32, width: 32)
+    let table: ParameterTable =
+      form == .training
+      ? .training(blocks: blocks, classes: classes) : .deploy(blocks: blocks, classes: classes)
+    return table.entries.count == tensors.count
+      && table.entries.allSatisfy { tensors[$0.name]?.shape == $0.shape }
   }
 
   /// The same tensors, or an error that says which form they are.

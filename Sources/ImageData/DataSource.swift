@@ -57,7 +57,9 @@ package struct DataSource: Sendable {
     }
     self.splits = splits
     if splits.count == 2 {
-      try Datasets.requireSameClasses(splits[0].dataset, splits[1].dataset)
+      let (train, test) = (splits[0].dataset, splits[1].dataset)
+      try Datasets.requireSameClasses(
+        train.classNames, test.classNames, test: test.name(of: 0))
     }
   }
 

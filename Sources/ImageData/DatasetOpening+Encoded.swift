@@ -3,29 +3,46 @@ import RunPlanning
 
 // Data sets of encoded files: directories of classes, archives.
 
-extension Datasets {
-  static func openFolders(_ config: RunConfig) throws(DataError) -> Pair {
-    let data = config.data
-    func open(_ split: Split, _ limit: Int) throws(DataError) -> any Dataset {
-      let root = try directory(of: split, data)
-      let dataset = try FolderDataset(root: root)
-      try requireSeveralClasses(dataset, root)
-      return try limited(excluding(data.exclude, from: dataset, root: root), to: limit)
-    }
-    return (try open(.train, data.trainLimit), try open(.test, data.testLimit))
+extension Datasets.Split {
+  /// Directories and file names that hold it.
+  var words: [String] { self == .train ? ["train"] : ["val", "validation", "test"] }
+  fileprivate var key: String { self == .train ? "train_images" : "test_images" }
+  fileprivate func named(in data: RunConfig.Data) -> String {
+    self == .train ? data.trainImages : data.testImages
   }
 
-  static func openArchives(_ config: RunConfig) throws(DataError) -> Pair {
+  /// Whether a word of an archive's name is the split's: `test` of `cats-test01.tar`, but not of
+  /// `latest-01.tar`.
+  func isNamed(by path: String) -> Bool {
+    let name = path.split(separator: "/").last ?? ""
+    let named = name.split { !$0.isLetter }.map { $0.lowercased() }
+    return words.contains(where: named.contains)
+  }
+}
+
+extension Datasets {
+  static func openFolder(
+    _ split: Split, _ config: RunConfig
+  ) throws(DataError) -> any Dataset {
     let data = config.data
-    func open(_ split: Split, _ limit: Int) throws(DataError) -> any Dataset {
-      let paths = try archives(of: split, data)
-      let parent = paths[0].lastIndex(of: "/").map { String(paths[0][..<$0]) } ?? "."
-      let names = try classNames(in: [parent, data.directory])
-      let dataset = try TarDataset(paths: paths, classNames: names)
-      if split == .train { try requireSeveralClasses(dataset, parent) }
-      return try limited(excluding(data.exclude, from: dataset, root: parent), to: limit)
-    }
-    return (try open(.train, data.trainLimit), try open(.test, data.testLimit))
+    let root = try directory(of: split, data)
+    let dataset = try FolderDataset(root: root)
+    try requireSeveralClasses(dataset, root)
+    return try limited(
+      excluding(data.exclude, from: dataset, root: root), to: data.limit(of: split))
+  }
+
+  static func openArchives(
+    _ split: Split, _ config: RunConfig
+  ) throws(DataError) -> any Dataset {
+    let data = config.data
+    let paths = try archives(of: split, data)
+    let parent = paths[0].lastIndex(of: "/").map { String(paths[0][..<$0]) } ?? "."
+    let names = try classNames(in: [parent, data.directory])
+    let dataset = try TarDataset(paths: paths, classNames: names)
+    if split == .train { try requireSeveralClasses(dataset, parent) }
+    return try limited(
+      excluding(data.exclude, from: dataset, root: parent), to: data.limit(of: split))
   }
 
   private static func requireSeveralClasses(
@@ -38,20 +55,13 @@ extension Datasets {
     }
   }
 
-  enum Split {
-    case train, test
-
-    /// Directories and file names that hold it.
-    var words: [String] { self == .train ? ["train"] : ["val", "validation", "test"] }
-    var key: String { self == .train ? "train_images" : "test_images" }
-    /// Whether an archive's name speaks of it.
-    func isNamed(by path: String) -> Bool {
-      let name = path.split(separator: "/").last ?? ""
-      return words.contains { name.contains($0) }
-    }
-    func named(in data: RunConfig.Data) -> String {
-      self == .train ? data.trainImages : data.testImages
-    }
+  /// Names of the other split's class directories, its images not listed; nil where it is not there.
+  static func classDirectories(besides split: Split, _ data: RunConfig.Data) -> [String]? {
+    guard let root = try? directory(of: split == .train ? .test : .train, data),
+      let listing = try? DirectoryListing(path: Array(root.utf8), isWanted: { _ in false }),
+      !listing.directories.isEmpty
+    else { return nil }
+    return listing.directories.map { RegularFile.text($0) }
   }
 
   private static func directory(

@@ -10,19 +10,12 @@ package enum Datasets {
 
   package typealias Pair = (train: any Dataset, test: any Dataset)
 
+  package enum Split: String, Sendable { case train, test }
+
   /// Both splits, validated, with limits applied; of one kind and image size, labels below
   /// `model.classes`, classes of the same names.
   package static func open(config: RunConfig) throws(DataError) -> Pair {
-    let pair: Pair =
-      switch config.data.format {
-      case .idx: try openIDX(config)
-      case .cifar10: try openCIFAR(config, .ten)
-      case .cifar100: try openCIFAR(config, .hundred)
-      case .folder: try openFolders(config)
-      case .tar: try openArchives(config)
-      case .synthetic: try makeSynthetic(config)
-      }
-    let (train, test) = pair
+    let (train, test) = (try read(.train, config), try read(.test, config))
     if case .pixels(let height, let width, _) = train.form,
       case .pixels(let testHeight, let testWidth, _) = test.form, train.form != test.form
     {
@@ -31,15 +24,59 @@ package enum Datasets {
         "\(test.name(of: 0)): test images are \(testHeight) x \(testWidth), "
           + "but \(train.name(of: 0)) is \(height) x \(width)")
     }
-    try requireSameClasses(train, test)
-    return pair
+    try requireSameClasses(train.classNames, test.classNames, test: test.name(of: 0))
+    return (train, test)
+  }
+
+  /// One split alone, validated as by `open(config:)`: evaluation asks for no training images.
+  ///
+  /// Where classes are directories, a label is a place among their names: the other split's are
+  /// compared if it is there, and all of `model.classes` must be there if it is not.
+  package static func open(
+    _ split: Split, config: RunConfig
+  ) throws(DataError) -> any Dataset {
+    let dataset = try read(split, config)
+    let (names, expected) = (dataset.classNames, config.model.classes)
+    guard dataset.classes <= expected else {
+      throw DataError(
+        .configuration,
+        "model.classes is \(expected), but the labels of the \(split) images go up to "
+          + "\(dataset.classes - 1); add --set model.classes=\(dataset.classes) if the weights have "
+          + "as many")
+    }
+    guard config.data.format == .folder else { return dataset }
+    if let others = classDirectories(besides: split, config.data) {
+      let (train, test) = split == .train ? (names, others) : (others, names)
+      try requireSameClasses(train, test, test: dataset.name(of: 0))
+    } else if names.count < expected {
+      throw DataError(
+        .malformed,
+        "\(dataset.name(of: 0)): the \(split) images have directories of \(names.count) classes, but "
+          + "model.classes is \(expected); a label is a directory's place among all, so add the "
+          + "missing ones, or the other split beside it")
+    }
+    return dataset
+  }
+
+  private static func read(
+    _ split: Split, _ config: RunConfig
+  ) throws(DataError) -> any Dataset {
+    switch config.data.format {
+    case .idx: try openIDX(split, config)
+    case .cifar10: try openCIFAR(split, config, .ten)
+    case .cifar100: try openCIFAR(split, config, .hundred)
+    case .folder: try openFolder(split, config)
+    case .tar: try openArchives(split, config)
+    case .synthetic: try makeSynthetic(split, config)
+    }
   }
 
   /// Names of the classes must be the same in both splits, or their labels would mean something else.
+  ///
+  /// `test`: a test image, for the message.
   static func requireSameClasses(
-    _ train: any Dataset, _ test: any Dataset
+    _ ours: [String], _ theirs: [String], test: String
   ) throws(DataError) {
-    let (ours, theirs) = (train.classNames, test.classNames)
     guard let (label, first, second) = ClassNames.difference(ours, theirs) else { return }
     // Byte for byte, where Swift would take two spellings of an accent for one.
     func only(_ names: [String], in place: String, besides others: [String]) -> String? {
@@ -54,13 +91,15 @@ package enum Datasets {
     ].compactMap { $0 }
     throw DataError(
       .malformed,
-      "\(test.name(of: 0)): the classes of the test images are not those of the training images: "
+      "\(test): the classes of the test images are not those of the training images: "
         + (differences.isEmpty
           ? "class \(label) is \(first) in training and \(second) in test"
           : differences.joined(separator: "; ")))
   }
 
-  private static func openIDX(_ config: RunConfig) throws(DataError) -> Pair {
+  private static func openIDX(
+    _ split: Split, _ config: RunConfig
+  ) throws(DataError) -> any Dataset {
     let data = config.data
     try requireNamed(data)
     guard data.channels == 1 else {
@@ -71,23 +110,23 @@ package enum Datasets {
     func locate(_ named: String, _ key: String, _ standard: String) throws(DataError) -> String {
       try Self.locate(named, key: key, standardName: standard, in: data.directory)
     }
-    let trainImages = try locate(data.trainImages, "train_images", "train-images-idx3-ubyte")
-    let trainLabels = try locate(data.trainLabels, "train_labels", "train-labels-idx1-ubyte")
-    let testImages = try locate(data.testImages, "test_images", "t10k-images-idx3-ubyte")
-    let testLabels = try locate(data.testLabels, "test_labels", "t10k-labels-idx1-ubyte")
-    return (
-      try IDXDataset(
-        images: trainImages, labels: trainLabels, classes: config.model.classes,
-        limit: data.trainLimit),
-      try IDXDataset(
-        images: testImages, labels: testLabels, classes: config.model.classes,
-        limit: data.testLimit)
-    )
+    let images: String
+    let labels: String
+    switch split {
+    case .train:
+      images = try locate(data.trainImages, "train_images", "train-images-idx3-ubyte")
+      labels = try locate(data.trainLabels, "train_labels", "train-labels-idx1-ubyte")
+    case .test:
+      images = try locate(data.testImages, "test_images", "t10k-images-idx3-ubyte")
+      labels = try locate(data.testLabels, "test_labels", "t10k-labels-idx1-ubyte")
+    }
+    return try IDXDataset(
+      images: images, labels: labels, classes: config.model.classes, limit: data.limit(of: split))
   }
 
   private static func openCIFAR(
-    _ config: RunConfig, _ kind: CIFARDataset.Kind
-  ) throws(DataError) -> Pair {
+    _ split: Split, _ config: RunConfig, _ kind: CIFARDataset.Kind
+  ) throws(DataError) -> any Dataset {
     let data = config.data
     try requireNamed(data)
     // The archives unpack into a directory of their own.
@@ -95,18 +134,11 @@ package enum Datasets {
     let directory = access(inner, F_OK) == 0 ? inner : data.directory
     let names = "\(directory)/\(kind.namesFile)"
     let namesFile = access(names, F_OK) == 0 ? names : nil
-    func open(_ names: [String], limit: Int) throws(DataError) -> any Dataset {
-      var files: [String] = []
-      for name in names {
-        files.append(
-          try locate("", key: "directory", standardName: name, in: directory))
-      }
-      return try limited(CIFARDataset(kind: kind, files: files, names: namesFile), to: limit)
+    var files: [String] = []
+    for name in split == .train ? kind.trainFiles : kind.testFiles {
+      files.append(try locate("", key: "directory", standardName: name, in: directory))
     }
-    return (
-      try open(kind.trainFiles, limit: data.trainLimit),
-      try open(kind.testFiles, limit: data.testLimit)
-    )
+    return try limited(CIFARDataset(kind: kind, files: files, names: namesFile), to: data.limit(of: split))
   }
 
   /// The first `limit` samples; all for 0.
@@ -159,20 +191,20 @@ package enum Datasets {
     }
   }
 
-  private static func makeSynthetic(_ config: RunConfig) throws(DataError) -> Pair {
+  private static func makeSynthetic(
+    _ split: Split, _ config: RunConfig
+  ) throws(DataError) -> any Dataset {
     let data = config.data
     let side = data.resolution > 0 ? data.resolution : syntheticSide
-    func make(_ limit: Int, _ standard: Int, _ split: SyntheticDataset.Split) throws(DataError)
-      -> SyntheticDataset
-    {
-      try SyntheticDataset(
-        count: limit > 0 ? limit : standard, classes: config.model.classes,
-        channels: data.channels, height: side, width: side, seed: config.training.seed,
-        split: split)
-    }
-    return (
-      try make(data.trainLimit, syntheticTrainCount, .train),
-      try make(data.testLimit, syntheticTestCount, .test)
-    )
+    let limit = data.limit(of: split)
+    let standard = split == .train ? syntheticTrainCount : syntheticTestCount
+    return try SyntheticDataset(
+      count: limit > 0 ? limit : standard, classes: config.model.classes,
+      channels: data.channels, height: side, width: side, seed: config.training.seed,
+      split: split == .train ? .train : .test)
   }
+}
+
+extension RunConfig.Data {
+  func limit(of split: Datasets.Split) -> Int { split == .train ? trainLimit : testLimit }
 }

@@ -12,7 +12,8 @@ import Training
 package struct ModelEvaluation {
   package struct Outcome {
     package var form: ModelForm
-    package var split: String
+    package var scheme: KeyScheme
+    package var split: Datasets.Split
     package var result: Evaluation.Result
     package var imagesPerSecond: Double
     /// Where asked for: `logits` [N, classes], `labels` [N] and `images` [N, C, H, W] as the network
@@ -23,11 +24,12 @@ package struct ModelEvaluation {
   private let model: String
   private let configuration: String
   private let overrides: [String]
-  private let split: String
+  private let split: Datasets.Split
   private let threads: Int
 
   package init(
-    model: String, configuration: String, overrides: [String], split: String, threads: Int
+    model: String, configuration: String, overrides: [String], split: Datasets.Split,
+    threads: Int
   ) {
     self.model = model
     self.configuration = configuration
@@ -44,14 +46,16 @@ package struct ModelEvaluation {
       try prepare(communicator)
     }
     let start = monotonicSeconds()
-    let result = try evaluation.run(form)
-    let seconds = monotonicSeconds() - start
-    var tensors = NamedTensors()
+    let (result, tensors): (Evaluation.Result, NamedTensors)
     if keepingLogits {
-      tensors = try evaluation.tensors(form, dataset: dataset, keepingImages: keepingImages)
+      (result, tensors) = try evaluation.runKeepingLogits(
+        form, dataset: dataset, keepingImages: keepingImages)
+    } else {
+      (result, tensors) = (try evaluation.run(form), NamedTensors())
     }
+    let seconds = monotonicSeconds() - start
     return Outcome(
-      form: file.form, split: split, result: result,
+      form: file.form, scheme: file.scheme, split: split, result: result,
       imagesPerSecond: Double(result.count) / seconds, tensors: tensors)
   }
 
@@ -86,8 +90,8 @@ package struct ModelEvaluation {
         "\(model): squeeze-and-excitation is planned but not computed yet; choose a network without it"
       )
     }
-    let (train, test) = try Datasets.open(config: config)
-    let dataset = split == "train" ? train : test
+    try requireArchitecture(of: file, config)
+    let dataset = try Datasets.open(split, config: config)
     try requireSameClasses(dataset)
     let transform = try SampleTransform(config: config, form: dataset.form).deterministic
     let blocks = config.model.architecture.blocks(
@@ -118,10 +122,30 @@ package struct ModelEvaluation {
           try DeployNetwork(shape: shape, tensors: file.tensors, pool: pool))
       }
     } catch let error as ModelTensorsError {
-      throw JobFailure(.badData, "\(model): \(error)")
+      let names =
+        file.scheme == .published
+        ? "" : " (names are the published ones, for the file's of \(file.scheme.rawValue))"
+      throw JobFailure(.badData, "\(model): \(error)\(names)")
     }
     let evaluation = Evaluation(
       dataset: dataset, transform: transform, shape: shape, communicator: communicator)
     return (file, dataset, evaluation, form)
+  }
+
+  /// Where the file holds another published network than the configuration's, says which.
+  private func requireArchitecture(of file: ModelFile, _ config: RunConfig) throws {
+    let (wanted, classes) = (config.model.architecture, config.model.classes)
+    // The same network with other strides differs in ways that a name does not tell.
+    guard !file.holds(wanted, classes: classes), let found = file.publishedNetwork,
+      found.architecture.name != wanted.name || found.classes != classes
+    else { return }
+    let mend =
+      (found.architecture.name == wanted.name
+        ? "" : " --set model.architecture=\(found.architecture.name)")
+      + (found.classes == classes ? "" : " --set model.classes=\(found.classes)")
+    throw JobFailure(
+      .badData,
+      "\(model): holds \(found.architecture.name) for \(found.classes) classes, but \(configuration) "
+        + "asks for \(wanted.name) for \(classes); add\(mend)")
   }
 }

@@ -110,18 +110,20 @@ package final class Evaluation {
     )
   }
 
-  /// `logits` [N, classes] and `labels` [N] of every image, with `keepingImages` also `images`
-  /// [N, C, H, W] as the network saw them; the same on every rank.
-  package func tensors(
+  /// Accuracy and loss as by `run`, with `logits` [N, classes] and `labels` [N] of every image, with
+  /// `keepingImages` also `images` [N, C, H, W] as the network saw them; the same on every rank.
+  package func runKeepingLogits(
     _ form: Form, dataset: any Dataset, keepingImages: Bool
-  ) throws -> NamedTensors {
+  ) throws -> (result: Result, tensors: NamedTensors) {
     let (count, classes) = (plan.sampleCount, shape.classes)
     let first = shape.blocks[0]
     var logits = [Float](repeating: 0, count: count * classes)
     var images = [Float](repeating: 0, count: keepingImages ? count * shape.imageCount : 0)
+    var sums = ChunkSums(chunks: plan.chunkCount)
     try forEachGroup { chunks in
       form.evaluate(chunks.map(\.images))
       for (place, chunk) in chunks.enumerated() where chunk.images.count > 0 {
+        add(chunk, form.logits(place), to: &sums)
         let start = plan.samples(chunk: chunk.index).lowerBound
         for value in 0..<chunk.images.count * classes {
           logits[start * classes + value] = form.logits(place)[value]
@@ -150,7 +152,7 @@ package final class Evaluation {
       tensors["images"] = Tensor(
         shape: [count, first.inputChannels, first.inputHeight, first.inputWidth], images)
     }
-    return tensors
+    return (try sums.result(over: communicator, count: count), tensors)
   }
 
   private func add(_ chunk: Chunk, _ logits: UnsafePointer<Float>, to sums: inout ChunkSums) {

@@ -39,7 +39,9 @@ import Testing
     for (from, name) in names {
       for (to, expected) in names {
         #expect(from.translate(name, to: to) == expected)
-        #expect(from.translate("module." + name, to: to) == expected)
+        for wrapper in ["module.", "state_dict.", "model.module.", "_orig_mod."] {
+          #expect(from.translate(wrapper + name, to: to) == expected)
+        }
       }
     }
   }
@@ -83,6 +85,42 @@ import Testing
       wrong?.description == "f: these are deploy weights; this command needs training weights")
     tensors["stage0.rbr_dense.conv.weight"] = Tensor(shape: [1], [1])
     #expect(throws: DeploymentError.self) { try ModelFile(tensors, source: "f") }
+  }
+
+  @Test func aNetworkBehindTwoPrefixesIsRefused() throws {
+    var tensors = NamedTensors()
+    tensors["stage0.rbr_reparam.weight"] = Tensor(shape: [1], [1])
+    tensors["module.stage0.rbr_reparam.weight"] = Tensor(shape: [1], [1])
+    let error = #expect(throws: DeploymentError.self) { try ModelFile(tensors, source: "f") }
+    #expect(error?.description.contains("f: holds stage0.rbr_reparam.weight twice") == true)
+  }
+
+  /// Members are told from each other by shapes alone, in either form.
+  @Test func publishedNetworksAreRecognised() throws {
+    for name in ["RepVGG-A0", "RepVGG-B1g4"] {
+      let member = try #require(Architecture.zoo.first { $0.name == name })
+      let blocks = member.blocks(inputChannels: 3, height: 64, width: 64)
+      for table in [
+        ParameterTable.training(blocks: blocks, classes: 7),
+        ParameterTable.deploy(blocks: blocks, classes: 7),
+      ] {
+        var tensors = NamedTensors()
+        for entry in table.entries {
+          tensors[entry.name] =
+            entry.kind == .batchCount
+            ? Tensor(shape: [], integers: [1])
+            : Tensor(shape: entry.shape, [Float](repeating: 0, count: entry.count))
+        }
+        let file = try ModelFile(tensors, source: "f")
+        let found = try #require(file.publishedNetwork)
+        #expect(found.architecture.name == name && found.classes == 7)
+        #expect(
+          Architecture.zoo.filter { file.holds($0, classes: 7) }.map(\.name) == [name])
+        tensors["stage0.rbr_dense.bn.bias"] = nil
+        tensors["stage0.rbr_reparam.bias"] = nil
+        #expect(try ModelFile(tensors, source: "f").publishedNetwork == nil)
+      }
+    }
   }
 
   @Test func blocksComeInForwardOrder() {

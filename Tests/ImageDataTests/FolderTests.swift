@@ -109,6 +109,47 @@ import _TestSupport
     #expect(subset.fingerprint != train.fingerprint && subset.label(of: 1) == 1)
   }
 
+  /// Evaluation needs one split; of the other it looks at the classes' names, if it is there.
+  @Test func opensOneSplitAlone() throws {
+    let directory = try directory()
+    var config = config(directory)
+    config.model.classes = 2
+    let (_, whole) = try Datasets.open(config: config)
+    #expect(try Datasets.open(.test, config: config).fingerprint == whole.fingerprint)
+    config.model.classes = 3
+    #expect(try Datasets.open(.test, config: config).count == 2)
+    // Nothing of the training images is read.
+    for name in ["train/a/x.jpeg", "train/a/inner/y.jpg"] { unlink(directory.path(name)) }
+    #expect(try Datasets.open(.test, config: config).count == 2)
+    #expect(throws: DataError.self) { try Datasets.open(.train, config: config) }
+    mkdir(directory.path("train/c"), 0o755)
+    func refusal(_ split: Datasets.Split = .test) throws -> DataError {
+      try #require(throws: DataError.self) { try Datasets.open(split, config: config) }
+    }
+    let other = try refusal()
+    #expect(other.kind == .malformed && other.message.contains("only in training: 'c'"))
+    rename(directory.path("train"), directory.path("elsewhere"))
+    let fewer = try refusal()
+    #expect(fewer.kind == .malformed && fewer.message.contains("directories of 2 classes"))
+    #expect(fewer.message.contains("model.classes is 3"))
+    #expect(try refusal(.train).kind == .missing)
+    config.model.classes = 2
+    #expect(try Datasets.open(.test, config: config).classNames == ["a", "b class"])
+  }
+
+  /// Labels beyond the classes would be read beyond the logits.
+  @Test func labelsBeyondTheClassesAreRefused() throws {
+    let directory = try ScratchDirectory()
+    try directory.write(
+      [[1, 99], [1, 2]].flatMap { $0 + [UInt8](repeating: 1, count: 3072) }, to: "test.bin")
+    var config = RunConfig()
+    (config.data.format, config.data.directory) = (.cifar100, directory.path)
+    let error = try #require(throws: DataError.self) { try Datasets.open(.test, config: config) }
+    #expect(error.kind == .configuration && error.message.contains("model.classes is 10"))
+    config.model.classes = 100
+    #expect(try Datasets.open(.test, config: config).count == 2)
+  }
+
   @Test func refusals() throws {
     func refusal(_ change: (ScratchDirectory) throws -> Void) throws -> DataError {
       let directory = try directory()

@@ -11,50 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from timm_models import create, reparameterize_model, timm_key
+
 TOLERANCE = 1e-4  # of the largest logit
-
-
-def declare_torchvision_operators():
-    """PyPI's torchvision carries operators for the CUDA build of PyTorch only, and with the CPU
-    build does not import for want of their declarations. No operator of it is used here."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
-
-
-try:
-    import torchvision  # noqa: F401
-except RuntimeError:
-    for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[module]
-    DECLARATIONS = declare_torchvision_operators()
-
-import timm  # noqa: E402
-from timm.utils import reparameterize_model  # noqa: E402
-
-RENAMED = [  # published name, timm's name, inside a block
-    ("rbr_dense.", "conv_kxk."),
-    ("rbr_1x1.", "conv_1x1."),
-    ("rbr_identity.", "identity."),
-    ("rbr_reparam.", "reparam_conv."),
-]
-
-
-def timm_key(key):
-    """The name in timm's repvgg of a published checkpoint's key."""
-    if key.startswith("linear."):
-        return "head.fc." + key.removeprefix("linear.")
-    stage, _, rest = key.partition(".")
-    if stage == "stage0":
-        prefix = "stem."
-    else:
-        block, _, rest = rest.partition(".")
-        prefix = f"stages.{int(stage.removeprefix('stage')) - 1}.{block}."
-    for published, ours in RENAMED:
-        if rest.startswith(published):
-            return prefix + ours + rest.removeprefix(published)
-    raise KeyError(f"{key} is no key of a published checkpoint")
 
 
 def load_strictly(model, path):
@@ -75,12 +34,8 @@ def difference(model, answers):
 
 def main(directory):
     artifacts = directory / "run" / "artifacts"
-    trained = timm.create_model("repvgg_a0", num_classes=10)
-    epsilons = {m.eps for m in trained.modules() if isinstance(m, torch.nn.BatchNorm2d)}
-    assert epsilons == {1e-5}, f"timm's BatchNorm eps is {epsilons}, ours 1e-5"
-    fused = reparameterize_model(timm.create_model("repvgg_a0", num_classes=10).eval())
-    load_strictly(trained, artifacts / "a0-train.safetensors")
-    load_strictly(fused, artifacts / "a0-deploy.safetensors")
+    trained = load_strictly(create(10), artifacts / "a0-train.safetensors")
+    fused = load_strictly(create(10, fused=True), artifacts / "a0-deploy.safetensors")
     refused = reparameterize_model(trained)
 
     failures = 0

@@ -61,7 +61,11 @@ enum CommandLineTable {
 
   private static let evaluate = CommandSpecification(
     name: .evaluate, summary: "Measure a network on a dataset",
-    details: ["Training and deploy weights are told apart by their keys."],
+    details: [
+      "Training and deploy weights are told apart by their keys, which may be named as",
+      "in the published code, in timm or in mmpretrain. Only the split that is used",
+      "needs to be there.",
+    ],
     positional: .one("MODEL", "Weights, a safetensors file"),
     options: [
       OptionSpecification(

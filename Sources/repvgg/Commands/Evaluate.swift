@@ -1,4 +1,5 @@
 import Checkpoints
+import ImageData
 import Orchestration
 import Reporting
 
@@ -17,7 +18,8 @@ enum EvaluateCommand {
       }
       let evaluation = ModelEvaluation(
         model: model, configuration: configuration,
-        overrides: invocation.texts("--set"), split: invocation.text("--split") ?? "test",
+        overrides: invocation.texts("--set"),
+        split: invocation.text("--split").flatMap(Datasets.Split.init(rawValue:)) ?? .test,
         threads: invocation.integer("--threads") ?? 1)
       let outcome = try evaluation.run(
         over: backend.communicator, keepingLogits: invocation.text("--logits") != nil,
@@ -39,14 +41,16 @@ enum EvaluateCommand {
       Speaker.say(
         JSONValue.object([
           ("model", .string(model)), ("form", .string(outcome.form.rawValue)),
-          ("split", .string(outcome.split)), ("count", .int(result.count)),
+          ("names", .string(outcome.scheme.rawValue)), ("split", .string(outcome.split.rawValue)),
+          ("count", .int(result.count)),
           ("top1", .double(result.top1)), ("top5", .double(result.top5)),
           ("loss", .double(result.loss)), ("images_per_second", .double(outcome.imagesPerSecond)),
         ]).text())
       return
     }
-    var summary = Summary(title: "\(model): \(outcome.form.rawValue) form")
-    summary.append(outcome.split, "\(Quantity.count(result.count)) images")
+    var summary = Summary(
+      title: "\(model): \(outcome.form.rawValue) form, \(outcome.scheme.rawValue) names")
+    summary.append(outcome.split.rawValue, "\(Quantity.count(result.count)) images")
     summary.append("top-1", Quantity.percent(result.top1, decimals: 2))
     summary.append("top-5", Quantity.percent(result.top5, decimals: 2))
     summary.append("loss", Quantity.fixed(result.loss, decimals: 4))
