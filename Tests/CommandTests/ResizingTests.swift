@@ -65,7 +65,8 @@ extension ProgramTests {
     @Test func thePlanShowsTheSizes() throws {
       let job = try job()
       let result = try job.run(["plan", TinyJob.configuration])
-      #expect(result.status == 0 && result.stdout.contains("24 x 24            1       1     10"))
+      let row = "24 x 24               1       1     10"
+      #expect(result.status == 0 && result.stdout.contains(row), "\(result)")
       // Other sizes are another run.
       try expectDone(job, .alone(), output: "out", ["training.max_steps=3"])
       let refused = try job.train(output: "out", ["--set", "data.resolutions={0: 24, 2: 32}"])

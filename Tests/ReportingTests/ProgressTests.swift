@@ -57,7 +57,7 @@ private func step(_ number: Int, loss: Double = 0.5, correct: Int = 192) -> Prog
     var dearer = step(50)
     dearer.stepsLeft = 200
     screen.progress(.plain).report(dearer)
-    #expect(screen.text.contains("ETA 1 min 40 s"), "\(screen.text)")
+    #expect(screen.text.contains("ETA 1 m 40 s"), "\(screen.text)")
   }
 
   @Test func liveLineIsRedrawnAtMostFiveTimesASecond() {

@@ -71,9 +71,9 @@ struct PhaseTests {
         """
 
         trained on  first epoch  epochs  steps  MACs an image  of the work
-        16 x 16               0       1  1,875        198,560        5.5 %
-        24 x 24               1       3  5,625        446,560       37.1 %
-        32 x 32               4       2  3,750        793,760       44.0 %
+        16 x 16               0       1  1,875        164,000        6.4 %
+        24 x 24               1       3  5,625        368,800       42.9 %
+        32 x 32               4       2  3,750        655,520       50.8 %
 
         """), "\(plan.text())")
     let object = try #require(
