@@ -63,11 +63,25 @@ package struct EpochOrder: Sendable {
     if plan.shuffle {
       // Durstenfeld's form of the Fisher–Yates shuffle (Communications of the ACM 7, 1964, 420).
       var random = CounterRandom(seed: plan.seed, epoch: epoch, sample: 0, purpose: .shuffle)
-      for last in stride(from: permutation.count - 1, to: 0, by: -1) {
-        permutation.swapAt(last, random.next(below: last + 1))
-      }
+      permutation.withUnsafeMutableBufferPointer { Self.shuffle($0, &random) }
     }
     self.permutation = permutation
+  }
+
+  /// Numbers are drawn some at a time, so that the processor fetches the places that they name
+  /// together: of a million samples they are far apart.
+  private static func shuffle(
+    _ samples: UnsafeMutableBufferPointer<UInt32>, _ random: inout CounterRandom
+  ) {
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: 64) { draws in
+      var last = samples.count - 1
+      while last > 0 {
+        let count = min(draws.count, last)
+        for index in 0..<count { draws[index] = random.next(below: last - index + 1) }
+        for index in 0..<count { samples.swapAt(last - index, draws[index]) }
+        last -= count
+      }
+    }
   }
 
   package func samples(step: Int, shard: Int) -> [Int] {
