@@ -60,10 +60,10 @@ package struct CounterRandom: Sendable {
   package mutating func next(below bound: Int) -> Int {
     precondition(bound > 0, "an empty interval has no number")
     let bound = UInt64(bound)
-    let smallest = (0 &- bound) % bound
     while true {
       let product = next64().multipliedFullWidth(by: bound)
-      if product.low >= smallest { return Int(product.high) }
+      // The remainder is below the bound: mostly there is no need to divide.
+      if product.low >= bound || product.low >= (0 &- bound) % bound { return Int(product.high) }
     }
   }
 

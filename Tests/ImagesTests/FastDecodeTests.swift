@@ -71,9 +71,8 @@ import Testing
         height: whole.height, width: whole.width, random: &random)
       {
         let part = try decoder.decode(bytes, region: region, scale: scale, fidelity: .fast)
-        #expect(
-          part.differences(from: whole, at: region) == 0,
-          "\(form.testDescription) \(width)x\(height) / \(scale): \(region)")
+        let count = part.differences(from: whole, at: region)
+        #expect(count == 0, "\(form.testDescription) \(width)x\(height) / \(scale): \(region)")
       }
     }
   }
