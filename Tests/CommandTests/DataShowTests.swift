@@ -150,7 +150,7 @@ import _TestSupport
     (["--output", "link.png"], 73, "link.png: exists"),
     (["--output", "directory.png"], 73, "is a directory"),
     (
-      ["--set", "data.format=synthetic", "--set", "data.directory=", "--set", "data.channels=2"],
+      ["--set", "data.format=synthetic", "--set", "data.channels=2"],
       78,
       "data.channels is 2"
     ),
