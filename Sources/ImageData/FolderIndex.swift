@@ -60,7 +60,7 @@ final class FolderIndex: Sendable {
     var end = 0
     for sample in 0..<count {
       let next = nameEnd(sample)
-      guard next > end else { return false }
+      guard next > end, next <= file.count - namesAt else { return false }
       end = next
     }
     return namesAt + end == file.count

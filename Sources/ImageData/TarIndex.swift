@@ -38,7 +38,8 @@ final class TarIndex: Sendable {
     for sample in 0..<count {
       let (offset, size) = place(of: sample)
       let next = nameEnd(sample)
-      guard next > end, offset >= 0, size > 0, offset <= archive.size - size,
+      guard next > end, next <= file.count - namesAt, offset >= 0, size > 0,
+        offset <= archive.size - size,
         label(of: sample) <= largestLabel
       else { return false }
       end = next

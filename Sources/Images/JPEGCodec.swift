@@ -22,7 +22,9 @@ final class JPEGDecoder {
     let (width, height) = (Int(header.width), Int(header.height))
     try limits.check(width: width, height: height)
     // A block of Huffman codes takes a bit at least, so that a small file cannot ask for much memory.
-    guard header.is_arithmetic != 0 || header.blocks <= Int64(bytes.count) * 8 else {
+    // Arithmetic coding has no least size; no picture takes as little as is allowed here.
+    let blocksPerByte: Int64 = header.is_arithmetic != 0 ? 128 : 8
+    guard header.blocks <= Int64(bytes.count) * blocksPerByte else {
       throw ImageError(
         .damaged,
         "promises \(width) x \(height) pixels, more than its \(bytes.count) bytes can hold")

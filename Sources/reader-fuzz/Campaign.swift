@@ -53,7 +53,8 @@ struct Campaign {
   }
 
   private static func reason(_ result: ProgramResult) -> String {
-    let last = result.stderr.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
+    let line = result.stderr.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
+    let last = line.hasPrefix("reader-fuzz: ") ? String(line.dropFirst(13)) : line
     switch Int32(result.status - 128) {
     case SIGPROF: return "took too much processor time"
     case SIGALRM: return "waited for what did not come"

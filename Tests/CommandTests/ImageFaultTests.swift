@@ -86,7 +86,9 @@ extension ProgramTests {
         try job.scratch.write(bytes + [0], to: file)
       default:
         // In its place: its directory does not know.
-        try job.scratch.write(bytes, to: file)
+        let descriptor = open(job.scratch.path(file), O_WRONLY)
+        #expect(pwrite(descriptor, bytes, bytes.count, 0) == bytes.count)
+        close(descriptor)
       }
       let says =
         change == "rewritten"
@@ -115,8 +117,7 @@ extension ProgramTests {
     @Test func replacedImagesAreCounted() throws {
       let job = try FolderJob.make()
       for (label, number) in [(0, 1), (3, 8)] {
-        let file = "data/train/class\(label)/image\(number).jpg"
-        try job.scratch.write(Array(try job.scratch.read(file).dropLast(60)), to: file)
+        try job.scratch.write([], to: "data/train/class\(label)/image\(number).jpg")
       }
       let result = try job.train(.ranks(2), output: "out", ["--set", "data.damaged=replace"])
       try #require(result.status == 0, "\(result)")

@@ -93,6 +93,30 @@ import _TestSupport
     }
   }
 
+  /// Checksum and length are right, numbers are not.
+  @Test(arguments: [Int64.max, Int64.min, -1, 0, 1 << 40]) func anIndexThatLiesIsMadeAnew(
+    number: Int64
+  ) throws {
+    let directory = try ScratchDirectory()
+    _ = try dataset([.samples([sample("a", 1), sample("b", 2)])], in: directory)
+    let sound = try directory.read(".shard-0.tar.repvgg-index")
+    // Offset of the first sample; end of the last one's key.
+    for place in [24 + 88, 24 + 88 + 24 + 16] {
+      var index = sound
+      index.replaceSubrange(
+        place..<place + 8, with: withUnsafeBytes(of: number.littleEndian) { Array($0) })
+      index.replaceSubrange(
+        8..<12,
+        with: withUnsafeBytes(of: checksum(of: index[24...]).littleEndian) { Array($0) })
+      try directory.write(index, to: ".shard-0.tar.repvgg-index")
+      let data = try TarDataset(paths: [directory.path("shard-0.tar")])
+      if place > 112 || number != 0 {
+        #expect(try directory.read(".shard-0.tar.repvgg-index") == sound, "\(number) at \(place)")
+      }
+      #expect(data.count == 2 && data.name(of: 1).hasSuffix("[b]"))
+    }
+  }
+
   /// What is open stays as it was when another file takes its name, and is not read on when it changes.
   @Test func anArchiveThatChangesWhileItIsReadIsNoticed() throws {
     let directory = try ScratchDirectory()

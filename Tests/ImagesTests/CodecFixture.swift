@@ -138,7 +138,9 @@ extension [UInt8] {
   /// With a JPEG's sides replaced in its frame header.
   func withSides(height: Int, width: Int) -> [UInt8] {
     var bytes = self
-    guard let frame = place(of: 0xc0) ?? place(of: 0xc2) else { return bytes }
+    guard let frame = [0xc0, 0xc2, 0xc9, 0xca].lazy.compactMap({ self.place(of: $0) }).first else {
+      return bytes
+    }
     for (offset, value) in [(5, height), (7, width)] {
       bytes[frame + offset] = UInt8(value >> 8)
       bytes[frame + offset + 1] = UInt8(value & 0xff)

@@ -58,6 +58,15 @@ import Testing
     #expect(try refusal(of: bytes, limits: limits).kind == .tooLarge)
   }
 
+  /// A small file must not ask for much either where a block has no least size.
+  @Test(arguments: [false, true]) func arithmeticCodingPromisesNoMore(isProgressive: Bool) throws {
+    var settings = JPEGSettings()
+    (settings.isArithmetic, settings.isProgressive) = (true, isProgressive)
+    let bytes = try settings.encode(CodecFixture.picture(height: 61, width: 83, channels: 3))
+    let error = try refusal(of: bytes.withSides(height: 9000, width: 9000))
+    #expect(error.kind == .damaged && error.message.contains("promises"), "\(error)")
+  }
+
   @Test func heightsThatComeLaterAreRefused() throws {
     let bytes = try CodecFixture.file("420-69x50.jpg").withSides(height: 0, width: 69)
     let error = try refusal(of: bytes)
