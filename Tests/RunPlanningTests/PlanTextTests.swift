@@ -45,10 +45,10 @@ struct PlanTextTests {
       activation gradients   47.04 kB
       scratch               375.89 kB
       evaluation              1.20 MB
-      loader                141.12 kB
+      loader                518.99 kB
       dataset                54.88 MB
-      total                  57.97 MB
-    memory of 3 ranks on one host: 173.92 MB
+      total                  58.35 MB
+    memory of 3 ranks on one host: 175.06 MB
 
     messages per step
       forward statistics    5   2.22 kB  float64  blocking
