@@ -127,13 +127,16 @@ extension CostModel {
     }
     // The head's features and logits with their gradients.
     let head = 2 * (featureWidth + classes)
-    memory.activations = (plan.kept + load.images * head) * Self.floatBytes
+    let squeeze = blocks.reduce(0) { $0 + $1.squeezeActivations }
+    memory.activations = (plan.kept + load.images * (head + squeeze)) * Self.floatBytes
     memory.activationGradients = (plan.count - plan.kept) * Self.floatBytes
     let shared = kernels.map(\.sharedCount).max() ?? 0
     let workers = load.threads * (kernels.map(\.workerCount).max() ?? 0)
+    let sums =
+      load.shards * kernels.reduce(0) { $0 + $1.sumCount }
+      + load.threads * blocks.reduce(0) { $0 + $1.squeezeSums }
     memory.scratch =
-      (shared + workers + (kernels.map(\.packedCount).max() ?? 0)) * Self.floatBytes
-      + load.shards * kernels.reduce(0) { $0 + $1.sumCount } * 8
+      (shared + workers + (kernels.map(\.packedCount).max() ?? 0)) * Self.floatBytes + sums * 8
     // Fusing gives about as many weights as the training form has, and packing four times as many.
     memory.evaluation =
       5 * arena + (load.images * (inputs + 2 * largestOutput) + shared + workers)

@@ -148,12 +148,6 @@ extension RunPlan {
 
   /// Refuses what can be planned but not trained.
   package func requireTrainable() throws(ConfigurationError) {
-    if config.model.architecture.squeezeExcitation {
-      throw ConfigurationError(
-        key: "model.architecture",
-        "\(config.model.architecture.name): squeeze-and-excitation is planned but not trained yet; "
-          + "choose a network without it")
-    }
     if !config.data.resolutions.isEmpty {
       throw ConfigurationError(
         key: "data.resolutions", "is planned but not trained yet; leave it out")

@@ -1,10 +1,12 @@
-"""Loads the weights of a finished run into timm's repvgg_a0 and compares the logits with ours.
+"""Loads the weights of finished runs into timm's networks and compares the logits with ours.
 
-Usage: compare_with_timm.py DIRECTORY, which holds run/artifacts/a0-{train,deploy}.safetensors and
-{train,deploy}-logits.safetensors, the answers of `repvgg evaluate --logits`.
-Exit code 0 when both forms agree, 1 when not.
+Usage: compare_with_timm.py DIRECTORY, which holds, for every NAME of NETWORKS below,
+NAME/artifacts/NAME-{train,deploy}.safetensors and NAME-{train,deploy}-logits.safetensors, the
+answers of `repvgg evaluate --logits`.
+Exit code 0 when both forms of all networks agree, 1 when not.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -31,6 +33,7 @@ except RuntimeError:
     DECLARATIONS = declare_torchvision_operators()
 
 import timm  # noqa: E402
+from timm.models import byobnet  # noqa: E402
 from timm.utils import reparameterize_model  # noqa: E402
 
 RENAMED = [  # published name, timm's name, inside a block
@@ -38,7 +41,25 @@ RENAMED = [  # published name, timm's name, inside a block
     ("rbr_1x1.", "conv_1x1."),
     ("rbr_identity.", "identity."),
     ("rbr_reparam.", "reparam_conv."),
+    ("se.down.", "attn.fc1."),
+    ("se.up.", "attn.fc2."),
 ]
+
+
+def small_excited():
+    """The network of se.yaml: timm's repvgg_d2se with other depths and widths."""
+    published = byobnet.model_cfgs["repvgg_d2se"]
+    blocks = [(2, 48), (2, 80), (1, 160)]
+    return byobnet.ByobNet(
+        dataclasses.replace(
+            published, stem_chs=32,
+            blocks=tuple(
+                dataclasses.replace(published.blocks[0], d=depth, c=width, s=2)
+                for depth, width in blocks)),
+        num_classes=10)
+
+
+NETWORKS = {"a0": lambda: timm.create_model("repvgg_a0", num_classes=10), "se": small_excited}
 
 
 def timm_key(key):
@@ -73,14 +94,14 @@ def difference(model, answers):
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def main(directory):
-    artifacts = directory / "run" / "artifacts"
-    trained = timm.create_model("repvgg_a0", num_classes=10)
+def failures_of(network, create, directory):
+    artifacts = directory / network / "artifacts"
+    trained = create()
     epsilons = {m.eps for m in trained.modules() if isinstance(m, torch.nn.BatchNorm2d)}
     assert epsilons == {1e-5}, f"timm's BatchNorm eps is {epsilons}, ours 1e-5"
-    fused = reparameterize_model(timm.create_model("repvgg_a0", num_classes=10).eval())
-    load_strictly(trained, artifacts / "a0-train.safetensors")
-    load_strictly(fused, artifacts / "a0-deploy.safetensors")
+    fused = reparameterize_model(create().eval())
+    load_strictly(trained, artifacts / f"{network}-train.safetensors")
+    load_strictly(fused, artifacts / f"{network}-deploy.safetensors")
     refused = reparameterize_model(trained)
 
     failures = 0
@@ -89,13 +110,18 @@ def main(directory):
         ("deploy weights", fused, "deploy"),
         ("trained weights, fused by timm", refused, "deploy"),
     ]:
-        answers = load_file(directory / f"{form}-logits.safetensors")
+        answers = load_file(directory / f"{network}-{form}-logits.safetensors")
         worst = difference(model, answers)
         passed = worst <= TOLERANCE
         failures += not passed
-        print(f"interop: {name}: {len(answers['images'])} images, largest logit difference "
-              f"{worst:.1e} of the largest logit, {'passed' if passed else 'FAILED'}")
-    return 1 if failures else 0
+        print(f"interop: {network}: {name}: {len(answers['images'])} images, largest logit "
+              f"difference {worst:.1e} of the largest logit, {'passed' if passed else 'FAILED'}")
+    return failures
+
+
+def main(directory):
+    failures = [failures_of(name, create, directory) for name, create in NETWORKS.items()]
+    return 1 if any(failures) else 0
 
 
 if __name__ == "__main__":
