@@ -117,7 +117,7 @@ let package = Package(
         "CAllocationCounter",
       ]),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
-    tests("DeploymentTests", ["Deployment", "RepVGGModel", "RunPlanning", "Tensors"]),
+    tests("DeploymentTests", ["Deployment", "RepVGGModel", "RunPlanning", "Tensors", "Kernels"]),
     tests(
       "OrchestrationTests",
       [

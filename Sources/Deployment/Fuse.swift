@@ -28,18 +28,31 @@ package enum Fuse {
       deploy["\(key).rbr_reparam.weight"] = Tensor(shape: block.shape, block.kernel.map(Float.init))
       deploy["\(key).rbr_reparam.bias"] = Tensor(
         shape: [block.bias.count], block.bias.map(Float.init))
-      for member in ["se.down", "se.up"] {
-        for part in ["weight", "bias"] {
-          let name = "\(key).\(member).\(part)"
-          if let tensor = training[name] { deploy[name] = tensor }
-        }
-      }
+      try copyExcitation(of: key, from: training, channels: block.bias.count, into: &deploy)
     }
     for name in ["linear.weight", "linear.bias"] {
       guard let tensor = training[name] else { throw missing(name) }
       deploy[name] = tensor
     }
     return deploy
+  }
+
+  /// Takes over a block's squeeze-and-excitation, all of it or none.
+  private static func copyExcitation(
+    of key: String, from training: NamedTensors, channels: Int, into deploy: inout NamedTensors
+  ) throws(DeploymentError) {
+    let names = ["down.weight", "down.bias", "up.weight", "up.bias"].map { "\(key).se.\($0)" }
+    guard names.contains(where: { training[$0] != nil }) else { return }
+    let squeezed = try values(names[1], of: training, rank: 1).values.count
+    let shapes = [[squeezed, channels, 1, 1], [squeezed], [channels, squeezed, 1, 1], [channels]]
+    for (name, expected) in zip(names, shapes) {
+      let (shape, _) = try values(name, of: training, rank: expected.count)
+      guard shape == expected else {
+        throw DeploymentError(
+          .badModel, "\(name) has shape \(shape), expected \(expected); check the file")
+      }
+      deploy[name] = training[name]
+    }
   }
 
   /// K = Σ K_b·t_b with the 1x1 kernel in the middle and the identity as K[i, i mod (C/g), 1, 1] = 1;

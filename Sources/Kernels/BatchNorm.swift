@@ -64,11 +64,7 @@ package func normaliseAddRectify(
   channels: Int, coefficients: UnsafePointer<Float>, sums: UnsafeMutablePointer<Double>?
 ) {
   forEachRun(rows) { run in
-    forEachChannelGroup(channels) { channel in
-      normaliseRun(SIMD16<Float>.self, branches, output, run, channel, channels, coefficients)
-    } single: { channel in
-      normaliseRun(Float.self, branches, output, run, channel, channels, coefficients)
-    }
+    normaliseRun(branches, output, run, channels, coefficients, rectify: true)
     if let sums {
       addChannelSums(
         output + run.lowerBound * channels, rows: run.count, channels: channels, sums: sums)
@@ -76,10 +72,35 @@ package func normaliseAddRectify(
   }
 }
 
+/// s ← a₃·z₃ + a₁·z₁ + a₀·x + b: `normaliseAddRectify` without the ReLU and the sums, for what comes
+/// between (`excite`).
+package func normaliseAdd(
+  _ branches: Branches<UnsafePointer<Float>>, output: UnsafeMutablePointer<Float>, rows: Int,
+  channels: Int, coefficients: UnsafePointer<Float>
+) {
+  forEachRun(rows) { run in
+    normaliseRun(branches, output, run, channels, coefficients, rectify: false)
+  }
+}
+
 @inline(__always)
-private func normaliseRun<L: Lanes>(
+private func normaliseRun(
+  _ branches: Branches<UnsafePointer<Float>>, _ output: UnsafeMutablePointer<Float>,
+  _ run: Range<Int>, _ channels: Int, _ coefficients: UnsafePointer<Float>, rectify: Bool
+) {
+  forEachChannelGroup(channels) { channel in
+    normaliseLanes(
+      SIMD16<Float>.self, branches, output, run, channel, channels, coefficients, rectify)
+  } single: { channel in
+    normaliseLanes(Float.self, branches, output, run, channel, channels, coefficients, rectify)
+  }
+}
+
+@inline(__always)
+private func normaliseLanes<L: Lanes>(
   _: L.Type, _ branches: Branches<UnsafePointer<Float>>, _ output: UnsafeMutablePointer<Float>,
-  _ run: Range<Int>, _ channel: Int, _ channels: Int, _ coefficients: UnsafePointer<Float>
+  _ run: Range<Int>, _ channel: Int, _ channels: Int, _ coefficients: UnsafePointer<Float>,
+  _ rectify: Bool
 ) {
   let dense = L.load(coefficients + channel)
   let pointwise = L.load(coefficients + channels + channel)
@@ -90,34 +111,65 @@ private func normaliseRun<L: Lanes>(
     var sum = shift.adding(dense, times: L.load(branches.dense + place))
     sum = sum.adding(pointwise, times: L.load(branches.pointwise + place))
     if let input = branches.identity { sum = sum.adding(identity, times: L.load(input + place)) }
-    sum.rectified().store(output + place)
+    (rectify ? sum.rectified() : sum).store(output + place)
   }
 }
 
 /// The gradient that enters a block and the gate of its ReLU, each [rows, channels].
 package struct GatedGradient {
   package var gradient: UnsafePointer<Float>
-  /// The block's output y; the gradient passes where y > 0.
-  package var gate: UnsafePointer<Float>
+  /// The block's output y; the gradient passes where y > 0. None where it passes everywhere.
+  package var gate: UnsafePointer<Float>?
 
-  package init(gradient: UnsafePointer<Float>, gate: UnsafePointer<Float>) {
+  package init(gradient: UnsafePointer<Float>, gate: UnsafePointer<Float>?) {
     self.gradient = gradient
     self.gate = gate
   }
+}
 
-  @inline(__always)
-  fileprivate func load<L: Lanes>(_: L.Type, _ place: Int) -> L {
+/// g as the backward passes load it: a type for each kind, so that no loop asks which it is.
+private protocol GradientSource {
+  func load<L: Lanes>(_: L.Type, _ place: Int) -> L
+}
+
+private struct Gated: GradientSource {
+  var gradient: UnsafePointer<Float>
+  var gate: UnsafePointer<Float>
+
+  @inline(__always) func load<L: Lanes>(_: L.Type, _ place: Int) -> L {
     L.load(gradient + place).gated(by: L.load(gate + place))
+  }
+}
+
+private struct Ungated: GradientSource {
+  var gradient: UnsafePointer<Float>
+
+  @inline(__always) func load<L: Lanes>(_: L.Type, _ place: Int) -> L {
+    L.load(gradient + place)
   }
 }
 
 /// Adds Σg and, for every branch, Σg·ẑ to `sums` ([1 + branches][channels]), one pass.
 ///
-/// g = dy·[y > 0]; ẑ = z·r + s. `branches` are the branches' z; `standardisation` is
+/// g = dy·[y > 0] (or dy without a gate); ẑ = z·r + s. `branches` are the branches' z; `standardisation` is
 /// [branches][2][channels]: r = 1/σ and s = −μ/σ.
 package func addBackwardSums(
   _ gated: GatedGradient, branches: Branches<UnsafePointer<Float>>, rows: Int, channels: Int,
   standardisation: UnsafePointer<Float>, sums: UnsafeMutablePointer<Double>
+) {
+  if let gate = gated.gate {
+    addBackwardSums(
+      Gated(gradient: gated.gradient, gate: gate), branches, rows, channels, standardisation, sums)
+  } else {
+    addBackwardSums(
+      Ungated(gradient: gated.gradient), branches, rows, channels, standardisation, sums)
+  }
+}
+
+@inline(__always)
+private func addBackwardSums(
+  _ source: some GradientSource, _ branches: Branches<UnsafePointer<Float>>, _ rows: Int,
+  _ channels: Int, _ standardisation: UnsafePointer<Float>, _ sums: UnsafeMutablePointer<Double>
 ) {
   forEachRun(rows) { run in
     branches.forEach { index, branch in
@@ -126,11 +178,11 @@ package func addBackwardSums(
       let gradientSums = index == 0 ? sums : nil
       forEachChannelGroup(channels) { channel in
         addBackwardRunSums(
-          SIMD16<Float>.self, gated, branch, run, channel, channels, constants, branchSums,
+          SIMD16<Float>.self, source, branch, run, channel, channels, constants, branchSums,
           gradientSums)
       } single: { channel in
         addBackwardRunSums(
-          Float.self, gated, branch, run, channel, channels, constants, branchSums, gradientSums)
+          Float.self, source, branch, run, channel, channels, constants, branchSums, gradientSums)
       }
     }
   }
@@ -138,7 +190,7 @@ package func addBackwardSums(
 
 @inline(__always)
 private func addBackwardRunSums<L: Lanes>(
-  _: L.Type, _ gated: GatedGradient, _ branch: UnsafePointer<Float>, _ run: Range<Int>,
+  _: L.Type, _ source: some GradientSource, _ branch: UnsafePointer<Float>, _ run: Range<Int>,
   _ channel: Int, _ channels: Int, _ constants: UnsafePointer<Float>,
   _ branchSums: UnsafeMutablePointer<Double>, _ gradientSums: UnsafeMutablePointer<Double>?
 ) {
@@ -148,7 +200,7 @@ private func addBackwardRunSums<L: Lanes>(
   var productSum = L.zero
   for row in run {
     let place = row * channels + channel
-    let gradient = gated.load(L.self, place)
+    let gradient = source.load(L.self, place)
     let standardised = shift.adding(scale, times: L.load(branch + place))
     gradientSum = gradientSum + gradient
     productSum = productSum.adding(gradient, times: standardised)
@@ -176,14 +228,27 @@ package func applyBackward(
   _ gated: GatedGradient, branches: Branches<BackwardBranch>, rows: Int, channels: Int,
   constants: UnsafePointer<Float>
 ) {
+  if let gate = gated.gate {
+    applyBackward(
+      Gated(gradient: gated.gradient, gate: gate), branches, rows, channels, constants)
+  } else {
+    applyBackward(Ungated(gradient: gated.gradient), branches, rows, channels, constants)
+  }
+}
+
+@inline(__always)
+private func applyBackward(
+  _ source: some GradientSource, _ branches: Branches<BackwardBranch>, _ rows: Int,
+  _ channels: Int, _ constants: UnsafePointer<Float>
+) {
   forEachRun(rows) { run in
     branches.forEach { index, branch in
       let branchConstants = constants + index * 5 * channels
       forEachChannelGroup(channels) { channel in
         applyBackwardRun(
-          SIMD16<Float>.self, gated, branch, run, channel, channels, branchConstants)
+          SIMD16<Float>.self, source, branch, run, channel, channels, branchConstants)
       } single: { channel in
-        applyBackwardRun(Float.self, gated, branch, run, channel, channels, branchConstants)
+        applyBackwardRun(Float.self, source, branch, run, channel, channels, branchConstants)
       }
     }
   }
@@ -191,8 +256,8 @@ package func applyBackward(
 
 @inline(__always)
 private func applyBackwardRun<L: Lanes>(
-  _: L.Type, _ gated: GatedGradient, _ branch: BackwardBranch, _ run: Range<Int>, _ channel: Int,
-  _ channels: Int, _ constants: UnsafePointer<Float>
+  _: L.Type, _ source: some GradientSource, _ branch: BackwardBranch, _ run: Range<Int>,
+  _ channel: Int, _ channels: Int, _ constants: UnsafePointer<Float>
 ) {
   let scale = L.load(constants + channel)
   let shift = L.load(constants + channels + channel)
@@ -202,35 +267,46 @@ private func applyBackwardRun<L: Lanes>(
   for row in run {
     let place = row * channels + channel
     let standardised = shift.adding(scale, times: L.load(branch.value + place))
-    d.adding(e, times: standardised).adding(a, times: gated.load(L.self, place))
+    d.adding(e, times: standardised).adding(a, times: source.load(L.self, place))
       .store(branch.gradient + place)
   }
 }
 
-/// g ← gradient where `gate` is positive, else 0; Σg is added to `sums` ([channels]).
+/// g of every row into `output`; Σg is added to `sums` ([channels]).
 func gateRows(
-  _ gradient: UnsafePointer<Float>, by gate: UnsafePointer<Float>, rows: Int, channels: Int,
-  into output: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Double>
+  _ gated: GatedGradient, rows: Int, channels: Int, into output: UnsafeMutablePointer<Float>,
+  sums: UnsafeMutablePointer<Double>
+) {
+  if let gate = gated.gate {
+    gateRows(Gated(gradient: gated.gradient, gate: gate), rows, channels, output, sums)
+  } else {
+    gateRows(Ungated(gradient: gated.gradient), rows, channels, output, sums)
+  }
+}
+
+@inline(__always)
+private func gateRows(
+  _ source: some GradientSource, _ rows: Int, _ channels: Int,
+  _ output: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
 ) {
   forEachRun(rows) { run in
     forEachChannelGroup(channels) { channel in
-      gateRun(SIMD16<Float>.self, gradient, gate, run, channel, channels, output, sums)
+      gateRun(SIMD16<Float>.self, source, run, channel, channels, output, sums)
     } single: { channel in
-      gateRun(Float.self, gradient, gate, run, channel, channels, output, sums)
+      gateRun(Float.self, source, run, channel, channels, output, sums)
     }
   }
 }
 
 @inline(__always)
 private func gateRun<L: Lanes>(
-  _: L.Type, _ gradient: UnsafePointer<Float>, _ gate: UnsafePointer<Float>, _ run: Range<Int>,
-  _ channel: Int, _ channels: Int, _ output: UnsafeMutablePointer<Float>,
-  _ sums: UnsafeMutablePointer<Double>
+  _: L.Type, _ source: some GradientSource, _ run: Range<Int>, _ channel: Int, _ channels: Int,
+  _ output: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
 ) {
   var sum = L.zero
   for row in run {
     let place = row * channels + channel
-    let value = L.load(gradient + place).gated(by: L.load(gate + place))
+    let value = source.load(L.self, place)
     value.store(output + place)
     sum = sum + value
   }

@@ -220,10 +220,11 @@ extension StemConvolution {
   /// Float64 sums of a backward pass: Σg [channels], Σ p·g [patch][channels].
   package var backwardSums: Int { (1 + patch) * outputs }
 
-  /// y ← ReLU(x ⋆ fused + bias) of some images: the block's normalised output.
+  /// y ← ReLU(x ⋆ fused + bias) of some images: the block's normalised output; or, without
+  /// `rectify`, its branch sum.
   package func writeOutput(
     _ images: Range<Int>, input: UnsafePointer<Float>, fused: UnsafePointer<Float>,
-    bias: UnsafePointer<Float>, scratch base: UnsafeMutablePointer<Float>,
+    bias: UnsafePointer<Float>, rectify: Bool = true, scratch base: UnsafeMutablePointer<Float>,
     output: UnsafeMutablePointer<Float>
   ) {
     var scratch = scratch(base)
@@ -233,14 +234,15 @@ extension StemConvolution {
       let pixel = band.lines.lowerBound * convolution.outputWidth + band.pixels.lowerBound
       let rows = output + (band.image * convolution.outputPixels + pixel) * outputs
       multiply(band, &scratch, weights: fused, into: rows)
-      addBias(bias, rectify: true, rows: band.count, channels: outputs, to: rows)
+      addBias(bias, rectify: rectify, rows: band.count, channels: outputs, to: rows)
     }
   }
 
-  /// Adds up the backward sums of some images; g is `gradient` where `gate` is positive.
+  /// Adds up the backward sums of some images; g is `gradient` where `gate` is positive, or
+  /// everywhere without a gate.
   package func addBackwardSums(
     _ images: Range<Int>, input: UnsafePointer<Float>, gradient: UnsafePointer<Float>,
-    gate: UnsafePointer<Float>, scratch base: UnsafeMutablePointer<Float>,
+    gate: UnsafePointer<Float>?, scratch base: UnsafeMutablePointer<Float>,
     sums: UnsafeMutablePointer<Double>
   ) {
     let scratch = scratch(base)
@@ -249,8 +251,8 @@ extension StemConvolution {
       let pixel = band.lines.lowerBound * convolution.outputWidth + band.pixels.lowerBound
       let place = (band.image * convolution.outputPixels + pixel) * outputs
       gateRows(
-        gradient + place, by: gate + place, rows: band.count, channels: outputs,
-        into: scratch.rows, sums: sums)
+        GatedGradient(gradient: gradient + place, gate: gate.map { $0 + place }),
+        rows: band.count, channels: outputs, into: scratch.rows, sums: sums)
       packRows(band.count, scratch)
       sumProducts(band, scratch)
       addProducts(scratch.products, rows: patch, to: sums + outputs)

@@ -17,6 +17,8 @@ package struct GoldenState: Sendable {
     package var stem: Int
     /// Layer index → groups; stage 0 is layer 0.
     package var groups: [String: Int]
+    /// Whether every block has squeeze-and-excitation; not, where the recipe does not say.
+    package var squeeze_excitation: Bool?
     package var batch: Int
     package var size: Int
     package var steps: Int
@@ -72,11 +74,16 @@ package struct GoldenState: Sendable {
       }
       groups[index] = count
     }
+    let squeezes = recipe.squeeze_excitation ?? false
+    guard !squeezes || (recipe.widths + [recipe.stem]).allSatisfy({ $0 >= 16 }) else {
+      throw refuse("recipe: squeeze_excitation needs 16 channels or more")
+    }
     guard let input = tensors["step0.input"], input.shape.count == 4, input.shape[1] > 0 else {
       throw refuse("step0.input [N, C, S, S] is missing")
     }
     let architecture = Architecture(
-      stemWidth: recipe.stem, depths: recipe.depths, widths: recipe.widths, groups: groups)
+      stemWidth: recipe.stem, depths: recipe.depths, widths: recipe.widths, groups: groups,
+      squeezeExcitation: squeezes)
     blocks = architecture.blocks(
       inputChannels: input.shape[1], height: recipe.size, width: recipe.size)
     for block in blocks

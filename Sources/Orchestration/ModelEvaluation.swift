@@ -82,14 +82,6 @@ package struct ModelEvaluation {
   private func prepare(_ communicator: any Communicator) throws -> Prepared {
     let config = try RunConfig.load(path: configuration, overrides: overrides)
     let file = try ModelFile.read(path: model)
-    guard !config.model.architecture.squeezeExcitation,
-      !file.tensors.names.contains(where: { $0.contains(".se.") })
-    else {
-      throw JobFailure(
-        .configuration,
-        "\(model): squeeze-and-excitation is planned but not computed yet; choose a network without it"
-      )
-    }
     try requireArchitecture(of: file, config)
     let dataset = try Datasets.open(split, config: config)
     try requireSameClasses(dataset)

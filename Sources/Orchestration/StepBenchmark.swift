@@ -77,12 +77,6 @@ package struct StepBenchmark {
   }
 
   private func makeStep(globalBatch: Int, shards: Int) throws -> Step {
-    if settings.architecture.squeezeExcitation {
-      throw JobFailure(
-        .configuration,
-        "\(settings.architecture.name): squeeze-and-excitation is planned but not trained yet; "
-          + "choose a network without it")
-    }
     let blocks = settings.architecture.blocks(
       inputChannels: settings.inputChannels, height: settings.height, width: settings.width)
     let owned = EvenCut(shards, into: communicator.size)[communicator.rank]

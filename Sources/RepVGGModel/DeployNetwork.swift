@@ -2,8 +2,8 @@ import Kernels
 import RunPlanning
 import Tensors
 
-/// RepVGG in its deploy form: one 3x3 convolution with bias and a ReLU for each block, then the
-/// classifier. Made by fusing a `TrainingNetwork`; for inference only.
+/// RepVGG in its deploy form: one 3x3 convolution with bias and a ReLU for each block (with
+/// squeeze-and-excitation between them in the networks that have it), then the classifier. Made by fusing a `TrainingNetwork`; for inference only.
 package final class DeployNetwork {
   package let shape: NetworkShape
   private let table: ParameterTable
@@ -25,6 +25,7 @@ package final class DeployNetwork {
     var convolution: Convolution
     var weight: UnsafeMutablePointer<Float>
     var bias: UnsafeMutablePointer<Float>
+    var excitation: SqueezeExcitation?
   }
 
   /// `tensors`: deploy weights with published names and shapes. `shape.shards` chunks of at most
@@ -49,10 +50,17 @@ package final class DeployNetwork {
       return pointer
     }
     self.parameters = parameters
-    blocks = shape.blocks.map {
+    blocks = shape.blocks.map { block in
       Block(
-        convolution: $0.convolution(kernel: 3), weight: pointer("\($0.key).rbr_reparam.weight"),
-        bias: pointer("\($0.key).rbr_reparam.bias"))
+        convolution: block.convolution(kernel: 3),
+        weight: pointer("\(block.key).rbr_reparam.weight"),
+        bias: pointer("\(block.key).rbr_reparam.bias"),
+        excitation: SqueezeParts<String>(of: block).map { names in
+          // Nothing is kept: a place for each thread is enough.
+          SqueezeExcitation(
+            block, weights: names.map { UnsafePointer(pointer($0)) }, images: pool.threads,
+            trains: false, threads: pool.threads)
+        })
     }
     linearWeight = pointer("linear.weight")
     linearBias = pointer("linear.bias")
@@ -111,10 +119,16 @@ package final class DeployNetwork {
     convolution.forward(
       images: input.count, input: input.pixels, weights: packed[index].base, output: output,
       space: workspace, pool: pool, before: { _, _, _ in },
-      after: { images, _, _ in
+      after: { images, _, worker in
         addBias(
-          block.bias, rectify: true, rows: images.count * convolution.outputPixels,
-          channels: convolution.outputChannels, to: output + images.lowerBound * imageCount)
+          block.bias, rectify: block.excitation == nil,
+          rows: images.count * convolution.outputPixels, channels: convolution.outputChannels,
+          to: output + images.lowerBound * imageCount)
+        guard let excitation = block.excitation else { return }
+        for image in images {
+          excitation.excite(
+            output + image * imageCount, slots: worker..<worker + 1, sums: nil, worker: worker)
+        }
       })
   }
 }

@@ -37,20 +37,30 @@ struct PlaceFinder {
       dense: "\(block.key).rbr_dense.bn", pointwise: "\(block.key).rbr_1x1.bn",
       identity: block.hasIdentity ? "\(block.key).rbr_identity" : nil)
     let norms = prefixes.map { norm(parameters, $0) }
-    let (first, second) = (place(pointwiseWeight), place(denseWeight))
-    precondition(end(pointwiseWeight) == second.offset, "a block's weights lie side by side")
+    let squeeze = SqueezeParts<String>(of: block)
+    // In the order of the weight region, which is the reverse of the table's.
+    let names = [pointwiseWeight, denseWeight] + (squeeze?.inOrder.reversed() ?? [])
+    let weights = names.map(place)
+    for (name, next) in zip(names, weights.dropFirst()) {
+      precondition(end(name) == next.offset, "a block's weights lie side by side")
+    }
+    let first = weights[0].offset
     return BlockParameters(
       denseWeight: pointer(parameters, denseWeight),
       pointwiseWeight: pointer(parameters, pointwiseWeight),
+      squeezeWeights: squeeze?.map { UnsafePointer(pointer(parameters, $0)) },
       pointwiseGradient: pointer(gradients, pointwiseWeight),
-      denseGradientOffset: second.offset - first.offset,
-      gradientCount: second.range.upperBound - first.offset, norms: norms,
-      normGradients: prefixes.map { norm(gradients, $0) },
+      denseGradientOffset: weights[1].offset - first,
+      squeezeGradientOffsets: squeeze?.map { place($0).offset - first },
+      gradientCount: weights[weights.count - 1].range.upperBound - first,
+      gradientPaddings: zip(weights, weights.dropFirst()).map {
+        $0.range.upperBound - first..<$1.offset - first
+      }, norms: norms, normGradients: prefixes.map { norm(gradients, $0) },
       running: prefixes.map {
         BlockParameters.Running(
           mean: statistic("\($0).running_mean"), variance: statistic("\($0).running_var"))
       },
-      gradientsEnd: end(denseWeight),
+      gradientsEnd: end(names[names.count - 1]),
       scales: norms.map { (UnsafePointer($0.scale), UnsafePointer($0.shift)) })
   }
 

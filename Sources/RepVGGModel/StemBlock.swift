@@ -84,15 +84,15 @@ final class StemBlock: TrainingBlock {
     }
   }
 
-  override func writeOutput(
+  override func writeBranchSum(
     shard: Int, images: Range<Int>, sums: UnsafeMutablePointer<Double>?, worker: Int
   ) {
     let set = set(ofShard: shard)
     let output = memory.output(index, shard: shard)
     stem.writeOutput(
       images, input: inputs[shard], fused: fused.base + set * stem.denseCount,
-      bias: statistics.coefficients(set: set) + 3 * channels, scratch: scratch(worker),
-      output: output)
+      bias: statistics.coefficients(set: set) + 3 * channels, rectify: excitation == nil,
+      scratch: scratch(worker), output: output)
     if let sums {
       addChannelSums(
         output + images.lowerBound * shape.outputCount, rows: images.count * shape.outputPixels,
@@ -100,12 +100,13 @@ final class StemBlock: TrainingBlock {
     }
   }
 
-  override func sumBackward(
+  override func sumGated(
     shard: Int, images: Range<Int>, into sums: UnsafeMutablePointer<Double>, worker: Int
   ) {
+    let gated = gated(shard: shard, place: 0)
     stem.addBackwardSums(
-      images, input: inputs[shard], gradient: memory.gradient(index, shard: shard),
-      gate: memory.output(index, shard: shard), scratch: scratch(worker), sums: sums)
+      images, input: inputs[shard], gradient: gated.gradient, gate: gated.gate,
+      scratch: scratch(worker), sums: sums)
   }
 
   /// Σg·ẑ = r·Σ_p w_p·(Σ p·g) + s·Σg: from the sums over patches to those over positions.
@@ -144,7 +145,7 @@ final class StemBlock: TrainingBlock {
         partial.update(repeating: 0, count: parameters.gradientCount)
         return
       }
-      parameters.clearPadding(partial, pointwiseCount: pointwise.weightCount)
+      beginGradients(shard: shard, images: inputs[shard].count, into: partial)
       let constants = statistics.backwardConstants(set: set(ofShard: shard))
       let forward = moments + shard * stem.momentCount + 4 * channels
       let backward = backwardProducts + shard * stem.backwardSums

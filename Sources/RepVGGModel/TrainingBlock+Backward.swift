@@ -70,7 +70,7 @@ extension TrainingBlock {
     }
   }
 
-  /// dz of every branch, chunk by chunk; both weight gradients from it; dx = dz₃ ⋆ K₃ᵀ + dz₁·K₁ᵀ
+  /// dz of every branch, chunk by chunk; both kernels' gradients from it; dx = dz₃ ⋆ K₃ᵀ + dz₁·K₁ᵀ
   /// (+ the identity's part); and the previous block's backward sums.
   func differentiateConvolutions(_ inputs: [ShardImages], previous: TrainingBlock?) {
     let space = memory.workspace
@@ -89,7 +89,7 @@ extension TrainingBlock {
       if input.count == 0 {
         partial.update(repeating: 0, count: parameters.gradientCount)
       } else {
-        parameters.clearPadding(partial, pointwiseCount: pointwise.weightCount)
+        beginGradients(shard: shard, images: input.count, into: partial)
         differentiate(shard, input, weights, chunk, into: partial, previous: previous)
       }
       previous?.combineBackwardSums(shard: shard, slices: dense.slices(images: input.count))

@@ -3,7 +3,8 @@ import RunPlanning
 import Tensors
 
 /// One RepVGG block in its training form: y = ReLU(BN(conv3x3(x)) + BN(conv1x1(x)) + BN(x)), the
-/// last branch where the block keeps its input's shape (RepVGG, section 3.2).
+/// last branch where the block keeps its input's shape (RepVGG, section 3.2); with
+/// squeeze-and-excitation on the sum, before the ReLU, in the networks that have it.
 ///
 /// Forward and backward run over all shards of a rank; BatchNorm of all branches takes one
 /// collective each way. Element-wise passes run where their images are in the cache: a block's output
@@ -19,6 +20,7 @@ class TrainingBlock {
   let dense: Convolution
   let pointwise: Convolution
   let workspace: BlockWorkspace
+  let excitation: SqueezeExcitation?
   /// With synchronised statistics one set for all shards, with local ones a set for each.
   let batchNorm: RunConfig.BatchNormMode
   var statistics: BlockStatistics
@@ -43,6 +45,10 @@ class TrainingBlock {
     dense = shape.convolution(kernel: 3).packing(images: network.shardCapacity)
     pointwise = shape.convolution(kernel: 1)
     workspace = BlockWorkspace(shape, images: network.shardCapacity)
+    excitation = parameters.squeezeWeights.map {
+      SqueezeExcitation(
+        shape, weights: $0, images: network.imageCapacity, trains: true, threads: pool.threads)
+    }
     batchNorm = network.batchNorm
     let sets = batchNorm == .sync ? 1 : network.shards
     let (channels, branches) = (shape.outputChannels, shape.branchCount)
@@ -121,19 +127,53 @@ class TrainingBlock {
   /// Prepares `writeOutput`, after the statistics are set.
   func prepareOutput() {}
 
-  /// y = ReLU(Σ BN(z)) of some images of a shard; adds Σy and Σy² to `sums` where given.
-  func writeOutput(
+  /// y of some images of a shard from s = Σ BN(z); adds Σy and Σy² to `sums` where given.
+  final func writeOutput(
+    shard: Int, images: Range<Int>, sums: UnsafeMutablePointer<Double>?, worker: Int
+  ) {
+    guard let excitation else {
+      return writeBranchSum(shard: shard, images: images, sums: sums, worker: worker)
+    }
+    writeBranchSum(shard: shard, images: images, sums: nil, worker: worker)
+    excitation.excite(
+      memory.output(index, shard: shard) + images.lowerBound * shape.outputCount,
+      slots: slots(shard: shard, images: images), sums: sums, worker: worker)
+  }
+
+  /// ReLU(s), with its sums where they are given; or s itself where it will be excited.
+  func writeBranchSum(
     shard: Int, images: Range<Int>, sums: UnsafeMutablePointer<Double>?, worker: Int
   ) {
     let place = images.lowerBound * shape.outputCount
-    normaliseAddRectify(
-      branches(shard: shard, place: place), output: memory.output(index, shard: shard) + place,
-      rows: images.count * shape.outputPixels, channels: channels,
-      coefficients: statistics.coefficients(set: set(ofShard: shard)), sums: sums)
+    let (values, rows) = (branches(shard: shard, place: place), images.count * shape.outputPixels)
+    let output = memory.output(index, shard: shard) + place
+    let coefficients = statistics.coefficients(set: set(ofShard: shard))
+    if excitation != nil {
+      normaliseAdd(
+        values, output: output, rows: rows, channels: channels, coefficients: coefficients)
+    } else {
+      normaliseAddRectify(
+        values, output: output, rows: rows, channels: channels, coefficients: coefficients,
+        sums: sums)
+    }
   }
 
-  /// Σg and Σg·ẑ of some images of a shard, whose gradient has just been written.
-  func sumBackward(
+  /// Σg and Σg·ẑ of some images of a shard, whose gradient dL/dy has just been written; with
+  /// squeeze-and-excitation dL/ds takes its place.
+  final func sumBackward(
+    shard: Int, images: Range<Int>, into sums: UnsafeMutablePointer<Double>, worker: Int
+  ) {
+    if let excitation {
+      let place = images.lowerBound * shape.outputCount
+      excitation.differentiate(
+        memory.gradient(index, shard: shard) + place,
+        output: memory.output(index, shard: shard) + place,
+        slots: slots(shard: shard, images: images), worker: worker)
+    }
+    sumGated(shard: shard, images: images, into: sums, worker: worker)
+  }
+
+  func sumGated(
     shard: Int, images: Range<Int>, into sums: UnsafeMutablePointer<Double>, worker: Int
   ) {
     let place = images.lowerBound * shape.outputCount
@@ -146,6 +186,17 @@ class TrainingBlock {
   /// Combines the slices' backward sums of one shard into [Σg, Σg·ẑ per branch] in `memory.sums`.
   func combineBackwardSums(shard: Int, slices: Int) {
     memory.sums[index].combineSlices(shard: shard, count: slices)
+  }
+
+  /// What every kind of block writes of one shard's weight gradients.
+  final func beginGradients(
+    shard: Int, images: Int, into partial: UnsafeMutablePointer<Float>
+  ) {
+    parameters.clearPaddings(partial)
+    if let excitation, let offsets = parameters.squeezeGradientOffsets {
+      excitation.weightGradients(
+        slots: slots(shard: shard, images: 0..<images), into: offsets.map { partial + $0 })
+    }
   }
 
   /// Weight gradients, summed over shards, and the gradient of the input. (Methods of extensions
@@ -166,10 +217,17 @@ class TrainingBlock {
       identity: shape.hasIdentity ? inputs[shard] + place : nil)
   }
 
+  /// g = dL/ds: the gradient of the output behind the ReLU, or what `sumBackward` has made of it.
   func gated(shard: Int, place: Int) -> GatedGradient {
     GatedGradient(
       gradient: memory.gradient(index, shard: shard) + place,
-      gate: memory.output(index, shard: shard) + place)
+      gate: excitation == nil ? UnsafePointer(memory.output(index, shard: shard) + place) : nil)
+  }
+
+  /// Where `excitation` keeps what belongs to some images of a shard.
+  func slots(shard: Int, images: Range<Int>) -> Range<Int> {
+    let first = shard * memory.shape.shardCapacity
+    return first + images.lowerBound..<first + images.upperBound
   }
 
   var packedDense: UnsafeMutablePointer<Float> { memory.packed }
@@ -191,10 +249,14 @@ struct BlockParameters {
 
   var denseWeight: UnsafeMutablePointer<Float>
   var pointwiseWeight: UnsafeMutablePointer<Float>
-  /// Both weights' gradients lie side by side, the 1x1's first: what the counter over shards sums.
+  var squeezeWeights: SqueezeParts<UnsafePointer<Float>>?
+  /// All weights' gradients lie side by side, the 1x1's first: what the counter over shards sums.
   var pointwiseGradient: UnsafeMutablePointer<Float>
   var denseGradientOffset: Int
+  var squeezeGradientOffsets: SqueezeParts<Int>?
   var gradientCount: Int
+  /// What lies between them.
+  var gradientPaddings: [Range<Int>]
   var norms: Branches<Norm>
   var normGradients: Branches<Norm>
   var running: Branches<Running>
@@ -204,10 +266,11 @@ struct BlockParameters {
   /// γ and β as the statistics read them.
   let scales: BlockStatistics.Scales
 
-  /// Clears what lies between the two gradients of `partial`: nobody writes it, and it is summed and
-  /// sent with them.
-  func clearPadding(_ partial: UnsafeMutablePointer<Float>, pointwiseCount: Int) {
-    (partial + pointwiseCount).update(
-      repeating: 0, count: denseGradientOffset - pointwiseCount)
+  /// Clears what lies between the gradients of `partial`: nobody writes it, and it is summed and sent
+  /// with them.
+  func clearPaddings(_ partial: UnsafeMutablePointer<Float>) {
+    for padding in gradientPaddings {
+      (partial + padding.lowerBound).update(repeating: 0, count: padding.count)
+    }
   }
 }

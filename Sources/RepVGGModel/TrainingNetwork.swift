@@ -191,7 +191,9 @@ extension TrainingNetwork {
 
   /// Bytes that the network has allocated, apart from parameters and gradients: what grows with the
   /// batch and the threads.
-  package var workingBytes: Int { memory.bytes + head.bytes }
+  package var workingBytes: Int {
+    memory.bytes + head.bytes + blocks.reduce(0) { $0 + ($1.excitation?.bytes ?? 0) }
+  }
 
   /// All running statistics, for copying them between ranks when BatchNorm is local.
   package var runningStatistics: UnsafeMutableBufferPointer<Float> { statisticsArena.all }

@@ -93,7 +93,7 @@ extension ConfigurationKey {
     },
     part(
       "squeeze_excitation", .boolean, default: "false",
-      "Squeeze-and-excitation (reduction 16) in every block. Planned, not trained yet."
+      "Squeeze-and-excitation (reduction 16) on every block's branch sum; needs 16 channels or more."
     ) { (network, value) throws(ConfigurationError) in
       network.squeezeExcitation = try value.boolean()
     },

@@ -134,10 +134,13 @@ extension CostModel {
     let largest = otherSizes.reduce(needs) { $0.covering(ScratchNeeds($1, load)) }
     // The head's features and logits with their gradients.
     let head = 2 * (featureWidth + classes)
-    memory.activations = (plan.kept + load.images * head) * Self.floatBytes
+    let squeeze = blocks.reduce(0) { $0 + $1.squeezeActivations }
+    memory.activations = (plan.kept + load.images * (head + squeeze)) * Self.floatBytes
     memory.activationGradients = (activations - plan.kept) * Self.floatBytes
+    let squeezeSums = load.threads * blocks.reduce(0) { $0 + $1.squeezeSums }
     memory.scratch =
-      (largest.shared + largest.workers + largest.packed) * Self.floatBytes + largest.sums * 8
+      (largest.shared + largest.workers + largest.packed) * Self.floatBytes
+      + (largest.sums + squeezeSums) * 8
     // Fusing gives about as many weights as the training form has, and packing four times as many.
     memory.evaluation =
       5 * arena

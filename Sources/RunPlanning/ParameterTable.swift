@@ -150,16 +150,17 @@ package struct ArenaLayout: Sendable, Equatable {
     self.places = places
   }
 
-  /// Elements of the largest gradient that a counter over shards sums: both weights of a block, which
-  /// lie side by side, or the classifier's.
+  /// Elements of the largest gradient that a counter over shards sums: all of a block's in the weight
+  /// region, which lie side by side from the 1x1 kernel's on, or the classifier's.
   package func largestGradient(blocks: [BlockShape]) -> Int {
     var ranges: [String: Range<Int>] = [:]
     for place in places { ranges[place.entry.name] = place.range }
     return blocks.reduce(ranges["linear.weight"]?.count ?? 0) { largest, block in
-      guard let dense = ranges["\(block.key).rbr_dense.conv.weight"],
-        let pointwise = ranges["\(block.key).rbr_1x1.conv.weight"]
+      let last = block.squeezeChannels > 0 ? "se.down.weight" : "rbr_dense.conv.weight"
+      guard let end = ranges["\(block.key).\(last)"]?.upperBound,
+        let start = ranges["\(block.key).rbr_1x1.conv.weight"]?.lowerBound
       else { fatalError("no weights of \(block.key) in the layout") }
-      return max(largest, dense.upperBound - pointwise.lowerBound)
+      return max(largest, end - start)
     }
   }
 
@@ -185,4 +186,13 @@ extension BlockShape {
 
   /// Multiply-accumulates of squeeze-and-excitation's two products for one image.
   package var squeezeMACs: Int { 2 * outputChannels * squeezeChannels }
+
+  /// Float32 values that squeeze-and-excitation keeps of one image from the forward for the backward
+  /// pass, and in it for the weight gradients.
+  package var squeezeActivations: Int {
+    squeezeChannels > 0 ? 4 * outputChannels + 2 * squeezeChannels : 0
+  }
+
+  /// Float64 sums of each thread over one image's branch sum, and over its square.
+  package var squeezeSums: Int { squeezeChannels > 0 ? 2 * outputChannels : 0 }
 }

@@ -161,12 +161,6 @@ extension RunPlan {
 
   /// Refuses what can be planned but not trained.
   package func requireTrainable() throws(ConfigurationError) {
-    if config.model.architecture.squeezeExcitation {
-      throw ConfigurationError(
-        key: "model.architecture",
-        "\(config.model.architecture.name): squeeze-and-excitation is planned but not trained yet; "
-          + "choose a network without it")
-    }
     if !config.data.isNamed {
       throw ConfigurationError(
         key: "data.directory", "no data is named; set data.directory, or data.format to synthetic")

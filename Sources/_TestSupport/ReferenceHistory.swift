@@ -55,8 +55,9 @@ package struct ReferenceHistory {
 
   private var recipe: String {
     let groups = architecture.groups.sorted { $0.key < $1.key }.map { "\"\($0)\": \($1)" }
+    let squeeze = architecture.squeezeExcitation ? "\"squeeze_excitation\": true, " : ""
     return """
-      {"depths": \(architecture.depths), "widths": \(architecture.widths), \
+      {\(squeeze)"depths": \(architecture.depths), "widths": \(architecture.widths), \
       "stem": \(architecture.stemWidth), "groups": {\(groups.joined(separator: ", "))}, \
       "batch": \(batch), "size": \(size), "steps": \(steps), "lr": \(learningRate), \
       "momentum": \(momentum), "weight_decay": \(weightDecay), "nesterov": \(nesterov), \
@@ -135,10 +136,9 @@ package struct ReferenceHistory {
         [block.outputChannels, block.inputChannels / block.groups, 3, 3], kernel)
       golden["deploy.\(block.key).rbr_reparam.bias"] = tensor([block.outputChannels], bias)
     }
-    for (name, shape) in [
-      ("linear.weight", [classes, architecture.featureWidth]), ("linear.bias", [classes]),
-    ] {
-      golden["deploy.\(name)"] = tensor(shape, network.state[name] ?? [])
+    for entry in network.table.entries
+    where entry.name.hasPrefix("linear.") || entry.name.contains(".se.") {
+      golden["deploy.\(entry.name)"] = tensor(entry.shape, network.state[entry.name] ?? [])
     }
   }
 

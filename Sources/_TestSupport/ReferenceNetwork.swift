@@ -65,6 +65,13 @@ package struct ReferenceNetwork {
     ReferenceBatchNorm(
       scale: values("\(prefix).weight"), shift: values("\(prefix).bias"), epsilon: epsilon)
   }
+
+  private func excitation(_ block: BlockShape) -> ReferenceExcitation? {
+    guard block.squeezeChannels > 0 else { return nil }
+    return ReferenceExcitation(
+      down: values("\(block.key).se.down.weight"), downBias: values("\(block.key).se.down.bias"),
+      up: values("\(block.key).se.up.weight"), upBias: values("\(block.key).se.up.bias"))
+  }
 }
 
 // MARK: - Forward
@@ -75,13 +82,15 @@ extension ReferenceNetwork {
     var input: ReferenceTensor
     var values: [ReferenceTensor] = []
     var norms: [ReferenceBatchNorm] = []
+    /// The branch sum.
+    var sum: ReferenceTensor
     var output: ReferenceTensor
   }
 
   private func forward(
     _ block: BlockShape, _ input: ReferenceTensor, training: Bool
   ) -> Trace {
-    var trace = Trace(input: input, output: input)
+    var trace = Trace(input: input, sum: input, output: input)
     var sum: ReferenceTensor?
     for branch in branches(block) {
       let value =
@@ -103,7 +112,8 @@ extension ReferenceNetwork {
         sum = normalised
       }
     }
-    trace.output = sum ?? input
+    trace.sum = sum ?? input
+    trace.output = excitation(block)?.forward(trace.sum) ?? trace.sum
     trace.output.values = trace.output.values.map { max($0, 0) }
     return trace
   }
@@ -235,6 +245,13 @@ extension ReferenceNetwork {
     var gated = gradient
     for place in gated.values.indices where trace.output.values[place] <= 0 {
       gated.values[place] = 0
+    }
+    if let parts = excitation(block)?.backward(gated, sum: trace.sum) {
+      gated = parts.sum
+      result.values["\(block.key).se.down.weight"] = parts.down
+      result.values["\(block.key).se.down.bias"] = parts.downBias
+      result.values["\(block.key).se.up.weight"] = parts.up
+      result.values["\(block.key).se.up.bias"] = parts.upBias
     }
     var inputGradient = trace.input.zeros
     for (index, branch) in branches(block).enumerated() {

@@ -60,9 +60,9 @@ extension BadInput {
     setting(["data.standard_deviation=[0]"], ["data.standard_deviation: '0' is out of range"]),
     setting(["schedule.warmup_epochs=9"], ["schedule.warmup_epochs", "at most training.epochs"]),
     setting(["model.architecture=RepVGG-A9"], ["unknown architecture", "RepVGG-A0"]),
-    setting(
-      ["model.architecture=RepVGG-D2se", "model.strides=[1, 1, 2, 2, 1]"],
-      ["RepVGG-D2se", "squeeze"]),
+    edit(
+      "widths: [8, 16]", "widths: [8, 16], squeeze_excitation: true",
+      ["8 channels cannot be squeezed"]),
     setting(
       ["model.architecture=RepVGG-B3", "model.strides=[1, 1, 1, 1, 1]", "data.resolution=2048"],
       ["of memory and the machine has"]),

@@ -134,10 +134,20 @@ extension BadInput {
             shape: [8], [Float](repeating: .nan, count: 8))
         })
     },
-    BadInput("evaluate squeeze-and-excitation", 78, ["squeeze-and-excitation"]) {
+    BadInput(
+      "evaluate without squeeze-and-excitation", 65, ["missing: ", "stage0.se.down.weight"]
+    ) {
       command("evaluate", on: $0.trained.training) + [
-        "--set", "model.architecture=RepVGG-D2se", "--set", "model.strides=[1, 1, 2, 2, 1]",
+        "--set",
+        "model.architecture={stem: 16, depths: [1, 2], widths: [16, 16], squeeze_excitation: true}",
       ]
+    },
+    BadInput("fuse of half a squeeze-and-excitation", 65, ["stage0.se.down.bias is missing"]) {
+      command(
+        "fuse",
+        on: try spoilt($0) {
+          $0["stage0.se.up.bias"] = Tensor(shape: [8], [Float](repeating: 0, count: 8))
+        })
     },
     BadInput("bench of a giant batch", 78, ["RepVGG-A0 on 65536 images of 4096 x 4096"]) { _ in
       ["bench", "step", "--batch", "65536", "--resolution", "4096"]

@@ -46,6 +46,14 @@ struct TrainingVariant: Sendable, CustomTestStringConvertible {
         ("widths: [8, 16]", "widths: [8, 16], groups: 2"),
         ("crop_padding: 1", "horizontal_flip: true"),
       ]),
+    .init("squeeze-and-excitation", in: someWorlds, excited),
+  ]
+
+  private static let excited = [
+    (
+      "{stem: 8, depths: [1, 2], widths: [8, 16]}",
+      "{stem: 16, depths: [1, 2], widths: [32, 48], groups: {2: 2}, squeeze_excitation: true}"
+    )
   ]
 }
 
@@ -172,6 +180,50 @@ extension ProgramTests.TrainingTests {
     #expect(try object(try job.scratch.text(of: "out/artifacts/certificate.json")).count > 0)
     #expect(
       try job.scratch.text(of: "out/config.yaml") == job.scratch.text(of: TinyJob.configuration))
+  }
+
+  /// A network with squeeze-and-excitation through a checkpoint on other ranks, the fuse, and
+  /// evaluation in both forms, also from files with timm's names.
+  @Test func excitedNetworksAreDelivered() throws {
+    let variant = try #require(TrainingVariant.all.last)
+    let job = try TinyJob(variant.configuration)
+    #expect(
+      try job.train(.ranks(2), output: "out", ["--set", "training.max_steps=13"]).status == 0)
+    let resumed = try job.train(.ranks(4), output: "out")
+    #expect(resumed.status == 0, "\(resumed.stderr)")
+    #expect(try job.metrics(of: "out").filter { $0.event == "step" }.map(\.step) == Array(1...30))
+    #expect(try job.train(output: "whole").status == 0)
+    #expect(try job.hash(of: "out") == job.hash(of: "whole"))
+    let top1 = try job.metrics(of: "out").last { $0.event == "evaluation" }?.members["top1"]
+    #expect(try #require(top1 as? Double) > 0.3)
+
+    let certificate = try object(try job.scratch.text(of: "out/artifacts/certificate.json"))
+    #expect((certificate["failures"] as? [Any])?.isEmpty == true)
+    for form in ["train", "deploy"] {
+      let path = job.scratch.path("out/artifacts/tiny-\(form).safetensors")
+      let tensors = try NamedTensors.readSafetensors(path: path)
+      #expect(tensors.names.filter { $0.contains(".se.") }.count == 4 * 4)
+      var renamed = NamedTensors()
+      for (name, tensor) in tensors { renamed[timmName(name)] = tensor }
+      try job.scratch.write(renamed.safetensorsBytes(), to: "timm-\(form).safetensors")
+      for model in [path, "timm-\(form).safetensors"] {
+        let result = try object(
+          job.run(["evaluate", model, "--config", TinyJob.configuration, "--json"]))
+        #expect(result["top1"] as? Double == top1 as? Double)
+      }
+    }
+  }
+
+  private func timmName(_ name: String) -> String {
+    var name = name.replacing("linear.", with: "head.fc.").replacing("stage0.", with: "stem.")
+    for stage in 1...2 {
+      name = name.replacing("stage\(stage).", with: "stages.\(stage - 1).")
+    }
+    for (published, theirs) in [
+      ("rbr_dense", "conv_kxk"), ("rbr_1x1", "conv_1x1"), ("rbr_identity", "identity"),
+      ("rbr_reparam", "reparam_conv"), ("se.down", "attn.fc1"), ("se.up", "attn.fc2"),
+    ] { name = name.replacing(published, with: theirs) }
+    return name
   }
 
   @Test func theSameRunGivesTheSameFiles() throws {

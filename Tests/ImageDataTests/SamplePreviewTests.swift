@@ -53,7 +53,10 @@ import Testing
   @Test func everyByteComesBack() throws {
     let transform = try SampleTransform(
       config: config(channels: 3), form: .pixels(height: 16, width: 16, channels: 3))
-    let bytes = transform.bytes(of: transform.normalised, count: 768)
+    let values = (0..<768).map {
+      transform.normalisation.value(of: UInt8($0 / 3), channel: $0 % 3)
+    }
+    let bytes = transform.bytes(of: values, count: 768)
     #expect(bytes == (0..<768).map { UInt8($0 / 3) })
   }
 

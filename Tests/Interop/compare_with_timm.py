@@ -1,8 +1,9 @@
-"""Loads the weights of a finished run into timm's repvgg_a0 and compares the logits with ours.
+"""Loads the weights of finished runs into timm's networks and compares the logits with ours.
 
-Usage: compare_with_timm.py DIRECTORY, which holds run/artifacts/a0-{train,deploy}.safetensors and
-{train,deploy}-logits.safetensors, the answers of `repvgg evaluate --logits`.
-Exit code 0 when both forms agree, 1 when not.
+Usage: compare_with_timm.py DIRECTORY, which holds, for every NAME of timm_models.NETWORKS,
+NAME/artifacts/NAME-{train,deploy}.safetensors and NAME-{train,deploy}-logits.safetensors, the
+answers of `repvgg evaluate --logits`.
+Exit code 0 when both forms of all networks agree, 1 when not.
 """
 
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from timm_models import create, reparameterize_model, timm_key
+from timm_models import NETWORKS, create, reparameterize_model, timm_key
 
 TOLERANCE = 1e-4  # of the largest logit
 
@@ -32,10 +33,12 @@ def difference(model, answers):
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def main(directory):
-    artifacts = directory / "run" / "artifacts"
-    trained = load_strictly(create(10), artifacts / "a0-train.safetensors")
-    fused = load_strictly(create(10, fused=True), artifacts / "a0-deploy.safetensors")
+def failures_of(network, directory):
+    artifacts = directory / network / "artifacts"
+    trained = load_strictly(
+        create(10, network=network), artifacts / f"{network}-train.safetensors")
+    fused = load_strictly(
+        create(10, fused=True, network=network), artifacts / f"{network}-deploy.safetensors")
     refused = reparameterize_model(trained)
 
     failures = 0
@@ -44,13 +47,18 @@ def main(directory):
         ("deploy weights", fused, "deploy"),
         ("trained weights, fused by timm", refused, "deploy"),
     ]:
-        answers = load_file(directory / f"{form}-logits.safetensors")
+        answers = load_file(directory / f"{network}-{form}-logits.safetensors")
         worst = difference(model, answers)
         passed = worst <= TOLERANCE
         failures += not passed
-        print(f"interop: {name}: {len(answers['images'])} images, largest logit difference "
-              f"{worst:.1e} of the largest logit, {'passed' if passed else 'FAILED'}")
-    return 1 if failures else 0
+        print(f"interop: {network}: {name}: {len(answers['images'])} images, largest logit "
+              f"difference {worst:.1e} of the largest logit, {'passed' if passed else 'FAILED'}")
+    return failures
+
+
+def main(directory):
+    failures = [failures_of(name, directory) for name in NETWORKS]
+    return 1 if any(failures) else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the comparisons with timm share: its import, and the names of RepVGG's tensors in three schemes."""
 
+import dataclasses
 import sys
 
 import torch
@@ -22,6 +23,7 @@ except RuntimeError:
     DECLARATIONS = declare_torchvision_operators()
 
 import timm  # noqa: E402
+from timm.models import byobnet  # noqa: E402
 from timm.utils import reparameterize_model  # noqa: E402, F401
 
 MEMBERS = [  # inside a block: published, timm, mmpretrain
@@ -31,12 +33,33 @@ MEMBERS = [  # inside a block: published, timm, mmpretrain
     ("rbr_1x1.bn.", "conv_1x1.bn.", "branch_1x1.norm."),
     ("rbr_identity.", "identity.", "branch_norm."),
     ("rbr_reparam.", "reparam_conv.", "branch_reparam."),
+    ("se.down.", "attn.fc1.", "se_layer.conv1.conv."),
+    ("se.up.", "attn.fc2.", "se_layer.conv2.conv."),
 ]
 
 
-def create(classes, fused=False):
-    """timm's repvgg_a0 in evaluation, BatchNorm with the epsilon of the published code."""
-    model = timm.create_model("repvgg_a0", num_classes=classes).eval()
+def small_excited(classes):
+    """The network of se.yaml: timm's repvgg_d2se with other depths and widths."""
+    published = byobnet.model_cfgs["repvgg_d2se"]
+    blocks = [(2, 48), (2, 80), (1, 160)]
+    return byobnet.ByobNet(
+        dataclasses.replace(
+            published, stem_chs=32,
+            blocks=tuple(
+                dataclasses.replace(published.blocks[0], d=depth, c=width, s=2)
+                for depth, width in blocks)),
+        num_classes=classes)
+
+
+NETWORKS = {
+    "a0": lambda classes: timm.create_model("repvgg_a0", num_classes=classes),
+    "se": small_excited,
+}
+
+
+def create(classes, fused=False, network="a0"):
+    """A RepVGG of timm's in evaluation, BatchNorm with the epsilon of the published code."""
+    model = NETWORKS[network](classes).eval()
     epsilons = {m.eps for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)}
     assert epsilons == {1e-5}, f"timm's BatchNorm eps is {epsilons}, ours 1e-5"
     return reparameterize_model(model) if fused else model

@@ -47,10 +47,17 @@ import _TestSupport
     let odd = ReferenceHistory(
       architecture: Architecture(stemWidth: 7, depths: [2, 1], widths: [9, 33]), size: 19,
       batch: 13)
-    return [("nesterov", nesterov), ("groups 4, smoothing", smoothing), ("odd", odd)]
+    let excited = ReferenceHistory(
+      architecture: Architecture(
+        stemWidth: 16, depths: [2, 1], widths: [16, 33], groups: [2: 2], squeezeExcitation: true),
+      size: 17, batch: 19)
+    return [
+      ("nesterov", nesterov), ("groups 4, smoothing", smoothing), ("odd", odd),
+      ("squeeze-and-excitation", excited),
+    ]
   }()
 
-  @Test(arguments: 0..<3, [1, 2, 4, 8])
+  @Test(arguments: 0..<4, [1, 2, 4, 8])
   func referenceHistories(index: Int, ranks: Int) throws {
     let (name, history) = Self.histories[index]
     let directory = try ScratchDirectory()
@@ -84,6 +91,17 @@ import _TestSupport
     }
     #expect(try message { $0.metadata = [:] }.contains("have no recipe"))
     #expect(try message { $0.metadata["recipe"] = "{}" }.contains("depths is missing"))
+    func excited(_ recipe: String?) -> String {
+      "{\"squeeze_excitation\": true, " + (recipe ?? "").dropFirst()
+    }
+    #expect(
+      try message { $0.metadata["recipe"] = excited($0.metadata["recipe"]) }
+        .contains("init.stage0.se.down.weight: found nothing"))
+    #expect(
+      try message {
+        $0.metadata["recipe"] = excited($0.metadata["recipe"])
+          .replacing("\"stem\": 16", with: "\"stem\": 15")
+      }.contains("squeeze_excitation needs 16 channels or more"))
     #expect(try message { $0["losses"] = nil }.contains("losses: found nothing, expected F32 [3]"))
     #expect(
       try message { $0["step1.labels"] = Tensor(shape: [1], integers: [99]) }

@@ -8,6 +8,20 @@ import Testing
   @Test(arguments: [("RepVGG-A0", 64, 1, 1), ("RepVGG-A0", 64, 2, 2), ("RepVGG-B1g4", 32, 4, 1)])
   func planIsWhatIsAllocated(name: String, size: Int, shards: Int, threads: Int) throws {
     let architecture = try #require(Architecture.zoo.first { $0.name == name })
+    try check(architecture, size: size, shards: shards, threads: threads)
+  }
+
+  /// Images so small that what squeeze-and-excitation keeps is more than a tenth of all.
+  @Test(arguments: [(1, 1), (2, 2)]) func excitationIsPlanned(shards: Int, threads: Int) throws {
+    try check(
+      Architecture(
+        stemWidth: 32, depths: [2, 2], widths: [64, 256], groups: [1: 2], squeezeExcitation: true),
+      size: 8, shards: shards, threads: threads)
+  }
+
+  private func check(
+    _ architecture: Architecture, size: Int, shards: Int, threads: Int
+  ) throws {
     let blocks = architecture.blocks(inputChannels: 3, height: size, width: size)
     let network = TrainingNetwork(
       shape: NetworkShape(blocks: blocks, classes: 10, shards: shards, shardCapacity: 4),

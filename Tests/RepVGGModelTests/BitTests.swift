@@ -19,6 +19,11 @@ import _TestSupport
       name: "weights transformed a panel at a time",
       architecture: .init(stemWidth: 8, depths: [2], widths: [216]), height: 56, width: 56,
       shardCounts: [3, 2]),
+    GradientCase(
+      name: "squeeze-and-excitation",
+      architecture: .init(
+        stemWidth: 16, depths: [2, 1], widths: [48, 80], groups: [2: 2], squeezeExcitation: true),
+      height: 28, width: 28, shardCounts: [5, 3, 4, 0]),
   ]
 
   private struct Results: Equatable {

@@ -58,6 +58,20 @@ struct GradientCase: CustomTestStringConvertible, Sendable {
     GradientCase(
       name: "label smoothing", architecture: Architecture(stemWidth: 4, depths: [1], widths: [4]),
       smoothing: 0.1),
+    GradientCase(
+      name: "squeeze-and-excitation",
+      architecture: Architecture(
+        stemWidth: 16, depths: [2], widths: [32], squeezeExcitation: true), height: 9, width: 8),
+    GradientCase(
+      name: "squeeze-and-excitation, groups, uneven and empty shards",
+      architecture: Architecture(
+        stemWidth: 16, depths: [2, 1], widths: [32, 50], groups: [1: 2, 2: 4, 3: 2],
+        squeezeExcitation: true), height: 12, width: 17, shardCounts: [3, 2, 0, 1, 0]),
+    GradientCase(
+      name: "squeeze-and-excitation, identity in the stem",
+      architecture: Architecture(
+        stemWidth: 33, stemStride: 1, depths: [1], widths: [16], squeezeExcitation: true),
+      inputChannels: 33, height: 5, width: 6),
   ]
 
   /// Weights away from their initial values, so that every term of a gradient matters.
@@ -70,6 +84,9 @@ struct GradientCase: CustomTestStringConvertible, Sendable {
       case .batchCount: tensors[entry.name] = Tensor(shape: [], integers: [3])
       case .batchNormScale, .runningVariance:
         tensors[entry.name] = Tensor(shape: entry.shape, values.map { 1 + 0.5 * $0 })
+      // Few units: most of them open.
+      case .bias where entry.name.hasSuffix(".se.down.bias"):
+        tensors[entry.name] = Tensor(shape: entry.shape, values.map { 0.4 + 0.3 * $0 })
       default: tensors[entry.name] = Tensor(shape: entry.shape, values.map { 0.5 * $0 })
       }
     }
@@ -172,6 +189,18 @@ struct SoloPass {
         #expect(
           abs(slope - gradient[place]) < 1e-6 + 1e-4 * largest, "\(item.name): \(name)[\(place)]")
       }
+    }
+  }
+
+  /// Every kind of squeeze-and-excitation's weights has a gradient to be wrong about.
+  @Test(arguments: GradientCase.all.filter(\.architecture.squeezeExcitation))
+  func excitationHasGradients(item: GradientCase) {
+    let gradients = item.reference.gradients(item.batch, labels: item.labels).values
+    for member in ["down.weight", "down.bias", "up.weight", "up.bias"] {
+      let norms = item.blocks.map { block in
+        (gradients["\(block.key).se.\(member)"] ?? []).reduce(0) { $0 + $1 * $1 }.squareRoot()
+      }
+      #expect((norms.max() ?? 0) > 1e-3, "\(member): \(norms)")
     }
   }
 

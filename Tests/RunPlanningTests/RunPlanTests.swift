@@ -129,9 +129,6 @@ struct RunPlanTests {
       return error.description
     }
     #expect(
-      try refusal("model: {architecture: D2se}", nil)
-        .contains("RepVGG-D2se: squeeze-and-excitation is planned but not trained yet"))
-    #expect(
       try refusal("model: {architecture: A0}", nil).contains("data.directory: no data is named"))
     #expect(try refusal(Sample.small, nil).contains("assumed data"))
   }

@@ -14,9 +14,12 @@ import Testing
 @Suite struct StepAllocationTests {
   @Test(
     .enabled(if: allocation_counter_works(), "sanitizers have allocation functions of their own"),
-    arguments: [1, 2], [RunConfig.BatchNormMode.sync, .local])
-  func aStepAllocatesOnlyClosures(threads: Int, batchNorm: RunConfig.BatchNormMode) throws {
-    let fixture = try Fixture(threads: threads, batchNorm: batchNorm)
+    arguments: [1, 2], [(RunConfig.BatchNormMode.sync, false), (.local, false), (.sync, true)])
+  func aStepAllocatesOnlyClosures(
+    threads: Int, network: (batchNorm: RunConfig.BatchNormMode, excites: Bool)
+  ) throws {
+    let fixture = try Fixture(
+      threads: threads, batchNorm: network.batchNorm, squeezeExcitation: network.excites)
     // The first steps make what later ones keep.
     for _ in 0..<2 { _ = try fixture.run() }
     let (calls, runs) = (allocation_counter_calls(), fixture.pool.sharedRuns)
@@ -45,9 +48,10 @@ private final class Fixture {
   private let pixels: Arena
   let pool: WorkerPool
 
-  init(threads: Int, batchNorm: RunConfig.BatchNormMode) throws {
+  init(threads: Int, batchNorm: RunConfig.BatchNormMode, squeezeExcitation: Bool) throws {
     let architecture = Architecture(
-      stemWidth: 16, depths: [2, 2, 1], widths: [16, 32, 48], groups: [2: 2])
+      stemWidth: 16, depths: [2, 2, 1], widths: [16, 32, 48], groups: [2: 2],
+      squeezeExcitation: squeezeExcitation)
     let shape = NetworkShape(
       blocks: architecture.blocks(inputChannels: 3, height: 56, width: 56), classes: 10,
       shards: 2, shardCapacity: 4, batchNorm: batchNorm)
