@@ -61,6 +61,9 @@ private final class Witness {
     var images: Tensor?
   }
 
+  /// Both ways to evaluate must count alike.
+  private struct Disagreement: Error {}
+
   private func evaluate(_ count: Int, ranks: Int, chunks: Int = 1) throws -> [Part] {
     try InProcessCommunicator.run(ranks: ranks) { communicator in
       let architecture = Architecture(stemWidth: 4, depths: [1], widths: [4])
@@ -77,8 +80,10 @@ private final class Witness {
       let witness = Witness(shape)
       let result = try evaluation.run(witness.form)
       let seen = witness.seen
-      let tensors = try evaluation.tensors(witness.form, dataset: data, keepingImages: true)
-      return Part(seen: seen, result: result, images: tensors["images"])
+      let kept = try evaluation.runKeepingLogits(
+        witness.form, dataset: data, keepingImages: true)
+      guard kept.result == result else { throw Disagreement() }
+      return Part(seen: seen, result: result, images: kept.tensors["images"])
     }
   }
 
