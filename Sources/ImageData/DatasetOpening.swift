@@ -138,7 +138,8 @@ package enum Datasets {
     for name in split == .train ? kind.trainFiles : kind.testFiles {
       files.append(try locate("", key: "directory", standardName: name, in: directory))
     }
-    return try limited(CIFARDataset(kind: kind, files: files, names: namesFile), to: data.limit(of: split))
+    return try limited(
+      CIFARDataset(kind: kind, files: files, names: namesFile), to: data.limit(of: split))
   }
 
   /// The first `limit` samples; all for 0.

@@ -63,9 +63,10 @@ import _TestSupport
   }
 
   @Test func inWords() throws {
+    let directory = try data()
     let result = try runProgram(
       ["bench", "loader", "--data", "data", "--resolution", "24", "--count", "1"],
-      environment: withoutMPI, directory: try data().path)
+      environment: withoutMPI, directory: directory.path)
     #expect(result.status == 0 && result.stderr.isEmpty)
     for word in ["images/s", "first batch", "decode", "the plan counts"] {
       #expect(result.stdout.contains(word), "\(word)")

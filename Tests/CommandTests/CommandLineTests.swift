@@ -118,7 +118,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(["data", "pack", "d", "e"], "unexpected argument 'e'; see repvgg data --help"),
     .init(
       ["data", "verfy", "d"],
-      "ACTION 'verfy' is none of pack, verify, did you mean verify?; see repvgg data --help"),
+      "ACTION 'verfy' is none of pack, verify, show, did you mean verify?; see repvgg data --help"),
     .init(
       ["data", "verify", "d", "--shards", "3"],
       "--shards has no effect on data verify; see repvgg data --help"),

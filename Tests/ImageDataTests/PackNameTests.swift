@@ -89,13 +89,14 @@ import _TestSupport
   @Test(arguments: [
     (["c/x.jpg", "c/x.png"], "would be that of"),
     (["c/a.b.jpg", "c/a%2Eb.jpg"], "would be that of"),
-    (["line\nend/x.jpg"], "classes.txt"), (["cr\r/x.jpg"], "classes.txt"),
+    (["line\nend/x.jpg"], "control characters"), (["cr\r/x.jpg"], "control characters"),
   ])
   func refusesNames(files: [String], words: String) throws {
     let scratch = try ScratchDirectory()
     for file in files { try scratch.write("x", to: "data/\(file)") }
-    let source = try DataSource(directory: scratch.path("data"))
-    let error = try #require(throws: DataError.self) { try pack(source, to: scratch.path("out")) }
+    let error = try #require(throws: DataError.self) {
+      try pack(DataSource(directory: scratch.path("data")), to: scratch.path("out"))
+    }
     #expect(error.kind == .malformed && error.message.contains(words), "\(error)")
   }
 
