@@ -62,17 +62,20 @@ let package = Package(
     room("Collectives"),
     room("RunPlanning", ["CYAML"]),
     room("Reporting"),
+    room("Failpoints"),
 
     // Floor 2
     room("RepVGGModel", ["Kernels", "Tensors", "RunPlanning"]),
     room("ImageData", ["Images", "RunPlanning", "Tensors", "CZlib"]),
-    room("Checkpoints", ["Tensors"]),
+    room("Checkpoints", ["Failpoints", "Tensors"]),
     room("MPICollectives", ["Collectives", "CMPI"]),
 
     // Floor 3
     room(
       "Training",
-      ["RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels"]),
+      [
+        "RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels", "Failpoints",
+      ]),
     room("Deployment", ["RepVGGModel", "RunPlanning", "Tensors"]),
 
     // Floor 4
@@ -80,7 +83,7 @@ let package = Package(
       "Orchestration",
       [
         "Training", "Deployment", "RepVGGModel", "ImageData", "Checkpoints", "Kernels", "Tensors",
-        "Collectives", "RunPlanning", "Reporting",
+        "Collectives", "RunPlanning", "Reporting", "Failpoints",
       ]),
 
     // Floor 5
@@ -88,7 +91,7 @@ let package = Package(
       name: "repvgg",
       dependencies: [
         "Orchestration", "Deployment", "ImageData", "Checkpoints", "MPICollectives", "Kernels",
-        "Tensors", "Collectives", "RunPlanning", "Reporting",
+        "Tensors", "Collectives", "RunPlanning", "Reporting", "Failpoints",
       ]),
 
     // Beside the house: what tests share, the suite that runs under mpirun, and the one that spoils

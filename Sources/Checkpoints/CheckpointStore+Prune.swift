@@ -1,3 +1,4 @@
+import Failpoints
 import Foundation
 
 extension CheckpointStore {
@@ -41,6 +42,7 @@ extension CheckpointStore {
     if let last = try superfluousGoodOne(of: superfluous, beside: stays) {
       superfluous.removeAll { $0 == last }
     }
+    Failpoint.pass(.beforePrune)
     let handle = try DirectoryHandle(path: directory, .writing)
     for step in superfluous {
       // The hidden name first: a directory that is half removed must not look like a checkpoint.

@@ -1,3 +1,4 @@
+import Failpoints
 import Glibc
 import Tensors
 
@@ -117,16 +118,16 @@ extension CheckpointStore {
     let temporary = ".\(name).\(randomSuffix())"
     do throws(CheckpointError) {
       try write(step: step, files, into: try handle.makeSubdirectory(temporary))
-      Failpoint.pass("ckpt.before_rename")
+      Failpoint.pass(.beforeRename)
       try handle.rename(temporary, to: name)
     } catch {
       try? handle.removeSubdirectory(temporary)
       throw error
     }
-    Failpoint.pass("ckpt.after_rename")
-    Failpoint.pass("ckpt.before_directory_fsync")
+    Failpoint.pass(.afterRename)
+    Failpoint.pass(.beforeDirectoryFsync)
     try handle.synchronise()
-    Failpoint.pass("ckpt.after_directory_fsync")
+    Failpoint.pass(.afterDirectoryFsync)
     return notes
   }
 
@@ -165,7 +166,7 @@ extension CheckpointStore {
   private func write(
     step: Int, _ files: [(name: String, bytes: [UInt8])], into temporary: borrowing DirectoryHandle
   ) throws(CheckpointError) {
-    Failpoint.pass("ckpt.tmp_created")
+    Failpoint.pass(.temporaryCreated)
     var manifest = Manifest(step: step, files: [])
     for (name, bytes) in files {
       try temporary.writeFile(name, bytes)

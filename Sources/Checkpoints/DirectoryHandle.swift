@@ -1,3 +1,4 @@
+import Failpoints
 import Glibc
 
 /// A directory held open: its entries are reached relative to it, so that nothing moves under
@@ -50,15 +51,15 @@ struct DirectoryHandle: ~Copyable {
     do throws(CheckpointError) {
       let header = min(bytes.count, 4_096)
       try Self.write(bytes, 0..<header, to: output, path: file)
-      Failpoint.pass("file.header_written")
+      Failpoint.pass(.fileHeaderWritten)
       let middle = max(header, bytes.count / 2)
       try Self.write(bytes, header..<middle, to: output, path: file)
-      Failpoint.pass("file.mid_data")
+      Failpoint.pass(.fileMidData)
       try Self.write(bytes, middle..<bytes.count, to: output, path: file)
       try Self.requireSize(bytes.count, of: output, path: file)
-      Failpoint.pass("file.before_fsync")
+      Failpoint.pass(.fileBeforeFsync)
       guard fsync(output) == 0 else { throw .system("fsync", path: file, .writing) }
-      Failpoint.pass("file.after_fsync")
+      Failpoint.pass(.fileAfterFsync)
     } catch {
       close(output)
       throw error
@@ -169,7 +170,7 @@ struct DirectoryHandle: ~Copyable {
     let child = try subdirectory(name, .writing)
     for entry in try child.entries() {
       try child.removeFile(entry)
-      Failpoint.pass("ckpt.mid_prune")
+      Failpoint.pass(.midPrune)
     }
     guard unlinkat(descriptor, name, AT_REMOVEDIR) == 0 else {
       throw .system("rmdir", path: path + "/" + name, .writing)
