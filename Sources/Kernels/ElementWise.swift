@@ -79,17 +79,21 @@ private func updateLanes<L: Lanes>(
   weight.adding(negatedRate, times: step).store(parameters)
 }
 
-/// Whether every one of `count` values is finite.
-package func allFinite(_ values: UnsafePointer<Float>, count: Int) -> Bool {
-  // 0·v is 0 for every finite v and NaN for all others, and NaN survives every sum.
-  var wide = SIMD16<Float>.zero
-  var single: Float = 0
+/// The largest magnitude of `count` values; infinite where one of them is not finite.
+package func largestMagnitude(_ values: UnsafePointer<Float>, count: Int) -> Float {
+  // 0·v is 0 for every finite v and NaN for all others, and NaN survives every sum; a maximum may
+  // lose it.
+  var (wide, single) = (SIMD16<Float>.zero, Float(0))
+  var (wideMaximum, maximum) = (SIMD16<Float>.zero, Float(0))
   forEachChannelGroup(count) { place in
-    wide = wide.adding(SIMD16<Float>.load(values + place), times: .zero)
+    let lanes = SIMD16<Float>.load(values + place)
+    wide = wide.adding(lanes, times: .zero)
+    wideMaximum = pointwiseMax(wideMaximum, pointwiseMax(lanes, -lanes))
   } single: { place in
     single = single.addingProduct(values[place], 0)
+    maximum = max(maximum, abs(values[place]))
   }
-  return wide.sum() + single == 0
+  return wide.sum() + single == 0 ? max(maximum, wideMaximum.max()) : .infinity
 }
 
 /// Mean over the pixels of each image: [images][pixels][channels] → [images][channels].

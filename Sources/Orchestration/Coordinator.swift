@@ -10,7 +10,12 @@ package final class Coordinator {
   private let plan: RunPlan
   private let metrics: MetricsLog
   private let progress: Progress
+  private let writer: CheckpointWriter
   private var lastSave = monotonicSeconds()
+  /// A save was due while another was being written.
+  private var hasPassedOver = false
+  /// Seconds for which the save that is being written has held training up.
+  private var stallSeconds = 0.0
   private let begin = monotonicSeconds()
   /// Sums over the steps of this job, for the closing summary.
   private var steps = 0
@@ -18,6 +23,9 @@ package final class Coordinator {
   private var stepSeconds = 0.0
   private var collectiveSeconds = 0.0
   private var waitingSeconds = 0.0
+  /// By rank: steps in which its own work took much longer than the others'.
+  private var straggles: [Int: Int] = [:]
+  private var skipped = 0
 
   /// `progress`: resolved, `none` when quiet; `lineWidth`: columns of a live line.
   package init(
@@ -26,6 +34,7 @@ package final class Coordinator {
   ) throws {
     self.directory = directory
     plan = directory.plan
+    writer = CheckpointWriter(directory.store)
     metrics = try MetricsLog(path: plan.paths.metrics)
     progress = Progress(
       mode: mode, epochs: plan.config.training.epochs, totalSteps: plan.totalSteps,
@@ -84,8 +93,11 @@ package final class Coordinator {
         + ": images of \(phase.height) x \(phase.width)")
   }
 
-  /// `step` counts from 1. `waiting`: seconds that this rank waited for its batch.
-  package func stepped(_ outcome: StepOutcome, step: Int, waiting: Double) throws {
+  /// `step` counts from 1. `waiting`: seconds that this rank waited for its batch. `ownSeconds`: of
+  /// every rank's own work.
+  package func stepped(
+    _ outcome: StepOutcome, step: Int, waiting: Double, ownSeconds: UnsafeBufferPointer<Double>
+  ) throws {
     let totals = outcome.totals
     let seconds = outcome.seconds + waiting
     let epoch = (step - 1) / plan.stepsPerEpoch + 1
@@ -111,7 +123,35 @@ package final class Coordinator {
         ("collective_seconds", .double(outcome.collectiveSeconds)),
         ("waiting_seconds", .double(waiting)), ("collectives", .int(outcome.collectives)),
         ("collective_bytes", .int(outcome.collectiveBytes)),
-      ] + size)
+      ] + size + stragglers(ownSeconds))
+  }
+
+  /// Ranks whose own work took `watchdog.straggler_factor` times the median, for the step's line.
+  private func stragglers(_ ownSeconds: UnsafeBufferPointer<Double>) -> [(String, JSONValue)] {
+    let factor = plan.config.watchdog.stragglerFactor
+    guard factor > 0, ownSeconds.count > 1 else { return [] }
+    let median = ownSeconds.sorted()[(ownSeconds.count - 1) / 2]
+    let slow = ownSeconds.indices.filter { ownSeconds[$0] > factor * median }
+    guard !slow.isEmpty else { return [] }
+    for rank in slow { straggles[rank, default: 0] += 1 }
+    let ranks = slow.map {
+      JSONValue.object([("rank", .int($0)), ("own_seconds", .double(ownSeconds[$0]))])
+    }
+    return [("stragglers", .array(ranks)), ("median_own_seconds", .double(median))]
+  }
+
+  /// A step was rejected and its batch is left out. `samples`: names of the whole batch.
+  package func skippedStep(_ step: Int, because reason: String, samples: [String]) throws {
+    skipped += 1
+    note(
+      "step \(step): \(reason); nothing of it was applied, its batch of "
+        + "\(Quantity.count(samples.count)) samples is skipped (numerics.policy: rollback); "
+        + "their names are in log.txt")
+    directory.log("step \(step) skipped: " + samples.joined(separator: " "))
+    try metrics.append([
+      ("event", "skipped"), ("step", .int(step)), ("reason", .string(reason)),
+      ("samples", .array(samples.map { .string($0) })),
+    ])
   }
 
   package func evaluated(
@@ -128,27 +168,63 @@ package final class Coordinator {
     ])
   }
 
-  /// Whether the interval in steps or in minutes is over.
-  package func isSaveDue(afterStep step: Int) -> Bool {
+  /// Whether all should save after `step`: the interval in steps or in minutes is over then, and the
+  /// disk is ready. A save that is still being written is waited for only a little
+  /// (`checkpoint.patience_seconds`), and once: the next then comes as soon as it is done.
+  package func wishesToSave(afterStep step: Int) throws -> Bool {
+    try reportSave()
+    guard isSaveDue(afterStep: step) || hasPassedOver else { return false }
+    if writer.isBusy {
+      let start = monotonicSeconds()
+      let patience = hasPassedOver ? 0 : plan.config.checkpoint.patienceSeconds
+      hasPassedOver = !writer.wait(atMost: patience)
+      stallSeconds += monotonicSeconds() - start
+      if hasPassedOver { return false }
+    }
+    hasPassedOver = false
+    return true
+  }
+
+  private func isSaveDue(afterStep step: Int) -> Bool {
     let checkpoint = plan.config.checkpoint
     if checkpoint.everySteps > 0 && step % checkpoint.everySteps == 0 { return true }
     return checkpoint.everyMinutes > 0
       && monotonicSeconds() - lastSave >= checkpoint.everyMinutes * 60
   }
 
-  /// Commits a checkpoint, marks the best one and removes old ones.
-  package func save(_ snapshot: RunSnapshot) throws {
+  /// Begins to save what `snapshot` makes; the thread that writes it marks the best checkpoint and
+  /// removes old ones. Throws what became of the save before.
+  package func save(_ snapshot: () -> RunSnapshot) throws {
     let start = monotonicSeconds()
-    let step = snapshot.state.step
-    try directory.store.commit(step: step, files: try snapshot.files()).forEach(note)
-    if snapshot.state.best?.step == step { try directory.store.setBest(step: step) }
-    let removed = try directory.store.prune()
+    _ = writer.wait()
+    try reportSave()
+    writer.begin(snapshot())
     lastSave = monotonicSeconds()
+    stallSeconds = lastSave - start
+  }
+
+  /// The same, and returns when the checkpoint is committed.
+  package func saveAndWait(_ snapshot: () -> RunSnapshot) throws {
+    try save(snapshot)
+    try finishSaving()
+  }
+
+  /// Waits for a save that is still being written.
+  package func finishSaving() throws {
+    _ = writer.wait()
+    try reportSave()
+  }
+
+  /// Says what became of a save that is done; throws what it failed by.
+  private func reportSave() throws {
+    guard let outcome = try writer.take() else { return }
+    outcome.notes.forEach(note)
     try metrics.append([
-      ("event", "checkpoint"), ("step", .int(step)), ("seconds", .double(lastSave - start)),
-      ("removed", .array(removed.map { .int($0) })),
+      ("event", "checkpoint"), ("step", .int(outcome.step)), ("seconds", .double(outcome.seconds)),
+      ("stall_seconds", .double(stallSeconds)),
+      ("removed", .array(outcome.removed.map { .int($0) })),
     ])
-    directory.log("step \(step): checkpoint in \(directory.store.directory)")
+    directory.log("step \(outcome.step): checkpoint in \(directory.store.directory)")
   }
 
   package func stopped(atStep step: Int) {
@@ -170,7 +246,11 @@ package final class Coordinator {
       ("images_per_second", .double(rate)),
       ("collective_share", .double(collectiveSeconds / max(stepSeconds, 1e-9))),
       ("waiting_share", .double(waitingSeconds / max(stepSeconds, 1e-9))),
-      ("replaced", .int(replaced)),
+      ("replaced", .int(replaced)), ("skipped", .int(skipped)),
+      (
+        "stragglers",
+        .object(straggles.sorted { $0.key < $1.key }.map { ("\($0.key)", .int($0.value)) })
+      ),
     ])
     var summary = Summary(title: "\(plan.config.name): done")
     summary.append("steps", "\(step) (\(steps) of them now)")
@@ -179,6 +259,11 @@ package final class Coordinator {
       summary.append("images/s", Quantity.fixed(rate, decimals: 0))
       summary.append("in collectives", Quantity.percent(collectiveSeconds / stepSeconds))
       summary.append("waiting for data", Quantity.percent(waitingSeconds / stepSeconds))
+    }
+    if skipped > 0 { summary.append("steps skipped", "\(skipped) (not finite, named in log.txt)") }
+    let slow = straggles.filter { $0.value * 10 > steps }.keys.sorted()
+    if !slow.isEmpty {
+      summary.append("slow ranks", slow.map(String.init).joined(separator: ", "))
     }
     if replaced > 0 { summary.append("damaged, replaced", "\(replaced) (named above)") }
     for (name, value) in rows { summary.append(name, value) }

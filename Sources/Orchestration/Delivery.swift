@@ -26,6 +26,7 @@ package struct Delivery {
   package func run() throws {
     try Agreement.all(worker.communicator) { try worker.throwOwnFailure() }
     try worker.synchroniseRunningStatistics()
+    try worker.requireSameState()
     try worker.whileEvaluating { try deliver() }
   }
 
@@ -40,7 +41,9 @@ package struct Delivery {
     }
     let replaced = try worker.replacedOnAllRanks()
     let results = try worker.evaluation.compare(
-      Evaluation.Form(worker.network), Evaluation.Form(network))
+      worker.watched(Evaluation.Form(worker.network)),
+      worker.watched(Evaluation.Form(network)))
+    worker.heartbeat.enter(.delivering)
     worker.noteResult(results.first)
     try Agreement.all(worker.communicator) {
       guard let coordinator else { return }
@@ -48,7 +51,7 @@ package struct Delivery {
         results.first, step: worker.stepsDone, split: "test", form: "training")
       try coordinator.evaluated(
         results.second, step: worker.stepsDone, split: "test", form: "deploy")
-      try coordinator.save(worker.snapshot())
+      try coordinator.saveAndWait(worker.snapshot)
       let certificate = try certify(training, deploy, results)
       try write(training, deploy, certificate)
       try coordinator.finished(

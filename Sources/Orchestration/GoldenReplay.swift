@@ -104,8 +104,7 @@ package final class GoldenReplay {
       ShardSamples(images: shard, labels: Array(labels[images.samples(ofOwned: place)]))
     }
     return try step.run(
-      batch, globalCount: golden.recipe.batch, learningRate: golden.recipe.lr,
-      wishesToStop: false)
+      batch, StepRequest(globalCount: golden.recipe.batch, learningRate: golden.recipe.lr))
   }
 
   private func evaluation(_ quantity: String, _ tolerance: Double) throws -> Finding {

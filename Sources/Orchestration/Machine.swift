@@ -1,6 +1,7 @@
 import Glibc
 import Kernels
 import RunPlanning
+import Tensors
 
 /// The machine as this process finds it.
 package enum Machine {
@@ -35,6 +36,31 @@ package enum Machine {
     gethostname(&name, name.count - 1)
     return String(
       decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Hash of the program's file; empty where it cannot be read.
+  static var programHash: String {
+    let descriptor = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return "" }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_size > 0 else { return "" }
+    let size = Int(status.st_size)
+    guard let memory = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), memory != MAP_FAILED
+    else { return "" }
+    defer { munmap(memory, size) }
+    var hash = StateHash()
+    hash.combine(UnsafeRawBufferPointer(start: memory, count: size))
+    return String(hash.value, radix: 16)
+  }
+
+  /// Another one after every start of the machine; empty where the system does not say.
+  static var bootIdentifier: String {
+    guard let file = fopen("/proc/sys/kernel/random/boot_id", "re") else { return "" }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 64)
+    guard fgets(&line, Int32(line.count), file) != nil else { return "" }
+    return String(decoding: line.prefix { $0 > 0x20 }.map(UInt8.init), as: UTF8.self)
   }
 
   /// Cores that this process may use: its binding mask.

@@ -9,6 +9,12 @@ extension Machine {
     "avx512_vpopcntdq", "avx512ifma", "avx512_bf16", "avx512_fp16", "avx_vnni",
   ]
 
+  /// Those of them that this CPU has: what libraries choose their kernels by.
+  static var kernelFeatures: String {
+    let flags = processorFlags
+    return featureNames.filter(flags.contains).joined(separator: " ")
+  }
+
   /// What the kernels use and a CPU with these cpuinfo flags has not.
   ///
   /// `features`: bits as in `KernelBuild.features`. Nothing is missing where `flags` is empty: the

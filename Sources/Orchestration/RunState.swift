@@ -16,12 +16,13 @@ package struct RunState: Sendable, Codable, Equatable {
     package var top1: Double
   }
 
-  package static let currentFormat = 2
+  package static let currentFormat = 3
 
   package var format = RunState.currentFormat
   /// Steps done.
   package var step: Int
   package var best: Best?
+  package var lossRecord = LossRecord()
   /// `Checkpoint.identity` of the one that this run was last told to go on from by its path.
   package var origin: String?
   package var config: RunConfig
@@ -38,9 +39,12 @@ package struct RunState: Sendable, Codable, Equatable {
   /// Absent in checkpoints of before it was recorded.
   package var kernels: KernelChoices?
 
-  package init(plan: RunPlan, step: Int, best: Best?, origin: String?) {
+  package init(
+    plan: RunPlan, step: Int, best: Best?, lossRecord: LossRecord = LossRecord(), origin: String?
+  ) {
     self.step = step
     self.best = best
+    self.lossRecord = lossRecord
     self.origin = origin
     config = plan.config
     dataFingerprint = plan.data.fingerprint
@@ -73,7 +77,7 @@ extension RunState {
 }
 
 /// A checkpoint's files, as values.
-package struct RunSnapshot {
+package struct RunSnapshot: Sendable {
   package var state: RunState
   /// Parameters, running statistics and batch counts under published names.
   package var model: NamedTensors

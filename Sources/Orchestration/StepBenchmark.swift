@@ -65,7 +65,8 @@ package struct StepBenchmark {
     // The first step touches all memory for the first time.
     for index in 0..<settings.steps + 1 {
       try communicator.barrier()
-      let outcome = try step.run(batch.samples, globalCount: globalBatch, learningRate: 0.01)
+      let outcome = try step.run(
+        batch.samples, StepRequest(globalCount: globalBatch, learningRate: 0.01))
       if index > 0 { outcomes.append(outcome) }
     }
     return try report(outcomes, globalBatch: globalBatch, shards: shards)

@@ -1,5 +1,6 @@
 import Checkpoints
 import Collectives
+import Failpoints
 import ImageData
 import Kernels
 import Reporting
@@ -58,12 +59,26 @@ package struct TrainingJob {
   /// the same `JobFailure` on every rank, except what breaks the communication itself.
   package func run() throws -> ExitCode {
     BLAS.useOneThread()
+    try requireSameProgram()
     let (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
+    Failpoint.pass(.dataScanned)
+    try requireSameJob(plan)
+    let heartbeat = try Heartbeat.make(over: communicator)
+    let watchdog = Watchdog(heartbeat, settings: plan.config.watchdog, log: plan.paths.log)
+    watchdog.start()
+    defer {
+      heartbeat.enter(.ended)
+      watchdog.stop()
+    }
+    let communicator = WatchedCommunicator(
+      communicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     let worker = try Agreement.all(communicator) {
-      try Worker(plan: plan, train: train, test: test, communicator: communicator)
+      try Worker(
+        plan: plan, train: train, test: test, communicator: communicator, heartbeat: heartbeat)
     }
-    let bits = try proveBits(plan)
+    let bits = try proveBits(plan, over: communicator)
+    heartbeat.enter(.resuming)
     let snapshot = try Agreement.all(communicator) {
       try coordinator.map {
         try ResumePoint(plan: plan, store: $0.directory.store, note: $0.note)
@@ -77,6 +92,7 @@ package struct TrainingJob {
       try coordinator?.started(
         atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
     }
+    Failpoint.pass(.resumed)
     switch try worker.train(coordinator) {
     case .stopped: return .stopped
     case .finished:
@@ -107,6 +123,27 @@ extension TrainingJob {
     return (file, plan, train, test)
   }
 
+  /// Before anything else: another program might go about it in another order.
+  private func requireSameProgram() throws {
+    var facts = RankFacts()
+    facts.add("the program", "version \(Machine.programVersion), contents \(Machine.programHash)")
+    facts.add("MPI", mpiVersion)
+    try facts.requireSame(over: communicator)
+  }
+
+  /// What each rank has read and found for itself.
+  private func requireSameJob(_ plan: RunPlan) throws {
+    var facts = RankFacts()
+    for (key, value) in plan.config.keyValues { facts.add("the configuration's \(key)", value) }
+    facts.add("the data", plan.data.fingerprint)
+    for (label, name) in plan.data.classNames.enumerated() { facts.add("class \(label)", name) }
+    facts.add("the OpenBLAS kernel", plan.machine.blasKernel)
+    facts.add("the CPU's features", Machine.kernelFeatures)
+    facts.add(
+      "the kernels", plan.kernels.parts.map { "\($0.name) \($0.value)" }.joined(separator: ", "))
+    try facts.requireSame(over: communicator)
+  }
+
   /// Rank 0's run directory and reports; nil on the other ranks.
   private func makeCoordinator(_ plan: RunPlan) throws -> Coordinator? {
     guard communicator.rank == 0 else { return nil }
@@ -116,7 +153,7 @@ extension TrainingJob {
 
   /// Sends every kind of message of a step once, with values whose sum depends on the order, and
   /// compares with the tree. In strict mode a run whose bits are not proved ends here.
-  private func proveBits(_ plan: RunPlan) throws -> String {
+  private func proveBits(_ plan: RunPlan, over communicator: any Communicator) throws -> String {
     if case .no(let reason) = plan.bitInvariance {
       return try unproved(plan, "not expected (\(reason))")
     }

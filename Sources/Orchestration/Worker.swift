@@ -1,5 +1,6 @@
 import Checkpoints
 import Collectives
+import Failpoints
 import Glibc
 import ImageData
 import Kernels
@@ -12,6 +13,7 @@ import Training
 package final class Worker {
   let plan: RunPlan
   let communicator: any Communicator
+  let heartbeat: Heartbeat
   let network: TrainingNetwork
   let optimizer: SGD
   let step: Step
@@ -23,18 +25,21 @@ package final class Worker {
   private let transform: SampleTransform
   private let shardPlan: ShardPlan
   /// Steps done, and the best evaluation so far: the same on every rank.
-  private(set) var stepsDone = 0
-  private(set) var best: RunState.Best?
+  var stepsDone = 0
+  var best: RunState.Best?
+  var lossRecord = LossRecord()
   /// Rank 0 alone knows it, as it alone saves.
-  private var origin: String?
+  var origin: String?
   /// Images of this rank that could not be decoded and were replaced.
   private var replacedCount = 0
 
   package init(
-    plan: RunPlan, train: any Dataset, test: any Dataset, communicator: any Communicator
+    plan: RunPlan, train: any Dataset, test: any Dataset, communicator: any Communicator,
+    heartbeat: Heartbeat
   ) throws {
     self.plan = plan
     self.communicator = communicator
+    self.heartbeat = heartbeat
     dataset = train
     let config = plan.config
     let shape = NetworkShape(
@@ -60,6 +65,7 @@ package final class Worker {
     shardPlan = ShardPlan(
       sampleCount: train.count, globalBatch: plan.globalBatch, shards: plan.shards,
       seed: config.training.seed, shuffle: config.training.shuffle)
+    step.onPhase = { [heartbeat] in heartbeat.enter(Heartbeat.Phase($0)) }
   }
 
   /// How the loop over steps ended.
@@ -72,31 +78,61 @@ package final class Worker {
     defer { loader.stop() }
     while stepsDone < plan.totalSteps {
       enterPhase(coordinator)
-      let waitStart = monotonicSeconds()
-      let (batch, failure) = take(loader)
-      let waiting = monotonicSeconds() - waitStart
-      let outcome = try step.run(
-        batch, globalCount: shardPlan.batchCount(step: stepsDone % plan.stepsPerEpoch),
-        learningRate: schedule.learningRate(step: stepsDone),
-        wishesToStop: StopAgreement.isRequested, hasFailed: failure != nil)
-      if outcome.hasFailure { try Agreement.settle(communicator, failure, ofOneRank: true) }
-      try requireFinite(outcome)
-      stepsDone += 1
-      average?.update(step: stepsDone)
-      try reportingFailure(coordinator) {
-        try $0.stepped(outcome, step: stepsDone, waiting: waiting)
+      let (outcome, waiting) = try runStep(loader, coordinator)
+      if outcome.isApplied {
+        lossRecord.accept(loss: outcome.totals.loss / outcome.totals.samples)
+        average?.update(step: stepsDone)
+        try reportingFailure(coordinator) {
+          try $0.stepped(
+            outcome, step: stepsDone, waiting: waiting, ownSeconds: step.ownSeconds)
+        }
+      } else {
+        try skip(outcome, coordinator)
       }
       let evaluated = try evaluateWhenDue(coordinator)
       if outcome.stopRequested {
-        try Agreement.all(communicator) {
-          try coordinator?.save(snapshot())
-          coordinator?.stopped(atStep: stepsDone)
-        }
+        try stop(coordinator)
         return .stopped
       }
-      try saveWhenDue(coordinator, evaluated: evaluated)
+      try saveWhenDue(coordinator, requested: outcome.saveRequested, evaluated: evaluated)
     }
     return .finished
+  }
+
+  /// Takes the next batch and trains on it; throws on every rank what any of them has failed by.
+  private func runStep(
+    _ loader: BatchLoader, _ coordinator: Coordinator?
+  ) throws -> (StepOutcome, waiting: Double) {
+    heartbeat.begin(step: stepsDone + 1)
+    heartbeat.enter(.batch)
+    var request = StepRequest(
+      globalCount: shardPlan.batchCount(step: stepsDone % plan.stepsPerEpoch),
+      learningRate: schedule.learningRate(step: stepsDone))
+    request.lossLimit = lossRecord.limit(plan.config.numerics)
+    try reportingFailure(coordinator) {
+      request.wishesToSave =
+        try stepsDone + 1 < plan.totalSteps && $0.wishesToSave(afterStep: stepsDone + 1)
+    }
+    let waitStart = monotonicSeconds()
+    let (batch, failure) = take(loader)
+    Failpoint.pass(.batchTaken)
+    request.waitingSeconds = monotonicSeconds() - waitStart
+    request.hasFailed = failure != nil
+    request.wishesToStop = StopAgreement.isRequested
+    let outcome = try step.run(batch, request)
+    if outcome.hasFailure { try Agreement.settle(communicator, failure, ofOneRank: true) }
+    stepsDone += 1
+    return (outcome, request.waitingSeconds)
+  }
+
+  private func stop(_ coordinator: Coordinator?) throws {
+    try requireSameState()
+    heartbeat.enter(.saving)
+    try Agreement.all(communicator) {
+      try throwOwnFailure()
+      try coordinator?.saveAndWait(snapshot)
+      coordinator?.stopped(atStep: stepsDone)
+    }
   }
 
   /// First epoch of the phase that was entered last.
@@ -172,15 +208,35 @@ package final class Worker {
     _ = Array(line.utf8).withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
-  private func requireFinite(_ outcome: StepOutcome) throws {
-    guard !outcome.isFinite else { return }
-    let epoch = stepsDone / plan.stepsPerEpoch + 1
+  /// After a step that was not applied: goes on without its batch, or ends the run.
+  private func skip(_ outcome: StepOutcome, _ coordinator: Coordinator?) throws {
+    let loss = outcome.totals.loss / outcome.totals.samples
+    let reason =
+      outcome.isFinite
+      ? "the loss (\(loss)) is above \(plan.config.numerics.spike) times the mean of those before it"
+      : "the loss (\(loss)), a gradient, a statistic or an updated weight is not finite"
+    lossRecord.reject()
+    let inRow = lossRecord.rejectedInRow
+    let isOver = plan.config.numerics.policy == .stop || inRow >= plan.config.numerics.limit
+    guard isOver else {
+      try reportingFailure(coordinator) {
+        try $0.skippedStep(stepsDone, because: reason, samples: sampleNames(ofStep: stepsDone - 1))
+      }
+      return
+    }
     throw JobFailure(
       .numerics,
-      "step \(stepsDone + 1), epoch \(epoch): the loss (\(outcome.totals.loss / outcome.totals.samples)), "
-        + "a gradient or a statistic is not finite; nothing of this step was applied or saved; start anew "
-        + "with another --output and a lower schedule.learning_rate or a longer schedule.warmup_epochs"
-    )
+      "step \(stepsDone), epoch \((stepsDone - 1) / plan.stepsPerEpoch + 1): \(reason)"
+        + (inRow > 1 ? ", for \(inRow) steps in a row (numerics.limit)" : "")
+        + "; nothing of this step was applied or saved; start anew with another --output and a lower "
+        + "schedule.learning_rate or a longer schedule.warmup_epochs"
+        + (inRow > 1 ? "" : ", or let numerics.policy: rollback leave such batches out"))
+  }
+
+  /// Names of the global batch's samples; `step` counts from 0.
+  private func sampleNames(ofStep step: Int) -> [String] {
+    let (epoch, step) = step.quotientAndRemainder(dividingBy: plan.stepsPerEpoch)
+    return shardPlan.samples(epoch: epoch, step: step).flatMap { $0.map(dataset.name(of:)) }
   }
 }
 
@@ -196,7 +252,7 @@ extension Worker {
       stepsDone < plan.totalSteps
     else { return false }
     try synchroniseRunningStatistics()
-    let result = try whileEvaluating { try evaluation.run(Evaluation.Form(network)) }
+    let result = try whileEvaluating { try evaluation.run(watched(Evaluation.Form(network))) }
     try reportingFailure(coordinator) {
       try $0.evaluated(result, step: stepsDone, split: "test", form: "training")
     }
@@ -219,6 +275,16 @@ extension Worker {
     return try average.whileInUse(body)
   }
 
+  /// The form, whose passes the watchdog sees.
+  func watched(_ form: Evaluation.Form) -> Evaluation.Form {
+    heartbeat.enter(.evaluating)
+    return Evaluation.Form(
+      evaluate: { [heartbeat] chunks in
+        heartbeat.mark()
+        form.evaluate(chunks)
+      }, logits: form.logits)
+  }
+
   /// Keeps the best top-1; the earlier of equals.
   func noteResult(_ result: Evaluation.Result) {
     if best.map({ result.top1 > $0.top1 }) ?? true {
@@ -226,72 +292,23 @@ extension Worker {
     }
   }
 
-  /// Saves by steps, by minutes, and whenever an evaluation was the best so far. Rank 0 alone: all
-  /// ranks have the same weights. The last step is the delivery's to save, which evaluates it first:
-  /// a checkpoint that is there already would be kept, without that evaluation in its state.
-  private func saveWhenDue(_ coordinator: Coordinator?, evaluated: Bool) throws {
-    guard stepsDone < plan.totalSteps else { return }
-    try reportingFailure(coordinator) { coordinator in
-      let isBest = evaluated && best?.step == stepsDone
-      if isBest || coordinator.isSaveDue(afterStep: stepsDone) {
-        try coordinator.save(snapshot())
-      }
+  /// Saves where rank 0 has asked for it, by steps or by minutes, and whenever an evaluation was the
+  /// best so far. Rank 0 alone writes: all ranks have the same weights, which is looked at before. The
+  /// last step is the delivery's to save, which evaluates it first: a checkpoint that is there
+  /// already would be kept, without that evaluation in its state.
+  private func saveWhenDue(_ coordinator: Coordinator?, requested: Bool, evaluated: Bool) throws {
+    guard stepsDone < plan.totalSteps, requested || (evaluated && best?.step == stepsDone) else {
+      return
     }
+    try requireSameState()
+    heartbeat.enter(.saving)
+    try reportingFailure(coordinator) { try $0.save(snapshot) }
   }
 
   func snapshot() -> RunSnapshot {
     RunSnapshot(
-      state: RunState(plan: plan, step: stepsDone, best: best, origin: origin), network: network,
-      optimizer: optimizer, average: average)
-  }
-}
-
-// MARK: - Beginning and resuming
-
-extension Worker {
-  /// Initial values from the seed, the same on every rank.
-  package func initialise() throws {
-    try network.initialise(seed: plan.seed)
-    average?.begin()
-  }
-
-  /// Takes up `snapshot`, which rank 0 has read and checked; the others get it from there.
-  package func resume(_ snapshot: RunSnapshot?) throws {
-    try Agreement.all(communicator) {
-      guard let snapshot else { return }
-      if let average, let tensors = snapshot.average {
-        try network.load(tensors)
-        average.begin()
-      }
-      try network.load(snapshot.model)
-      try network.setTrainable(snapshot.optimizer, in: optimizer.momentum)
-      stepsDone = snapshot.state.step
-      best = snapshot.state.best
-      origin = snapshot.state.origin
-    }
-    try communicator.broadcast(UnsafeMutableRawBufferPointer(network.parameters.all), from: 0)
-    try communicator.broadcast(UnsafeMutableRawBufferPointer(optimizer.momentum.all), from: 0)
-    try communicator.broadcast(
-      UnsafeMutableRawBufferPointer(network.runningStatistics), from: 0)
-    for bytes in average?.bytes ?? [] { try communicator.broadcast(bytes, from: 0) }
-    try broadcastCounters()
-  }
-
-  private func broadcastCounters() throws {
-    let names = network.batchCounts.keys.sorted()
-    var numbers = [
-      Int64(stepsDone), Int64(best?.step ?? -1), Int64(bitPattern: (best?.top1 ?? 0).bitPattern),
-    ]
-    numbers += names.map { network.batchCounts[$0] ?? 0 }
-    try numbers.withUnsafeMutableBytes { try communicator.broadcast($0, from: 0) }
-    stepsDone = Int(numbers[0])
-    best =
-      numbers[1] < 0
-      ? nil
-      : RunState.Best(
-        step: Int(numbers[1]), top1: Double(bitPattern: UInt64(bitPattern: numbers[2])))
-    for (name, count) in zip(names, numbers.dropFirst(3)) {
-      network.setBatchCount(count, of: name)
-    }
+      state: RunState(
+        plan: plan, step: stepsDone, best: best, lossRecord: lossRecord, origin: origin),
+      network: network, optimizer: optimizer, average: average)
   }
 }

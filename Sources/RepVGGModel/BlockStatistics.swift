@@ -146,9 +146,16 @@ struct BlockStatistics {
     }
   }
 
-  /// Whether the statistics of set 0 are finite.
+  /// Whether the statistics of every set are finite, and will be where they are folded into the
+  /// running ones. An empty shard's set says nothing.
   var isFinite: Bool {
-    let range = 0..<branches * channels
-    return range.allSatisfy { means[$0].isFinite && variances[$0].isFinite }
+    // Half of the largest Float: the running variance takes n/(n − 1), at most twice as much.
+    let bound = Double(Float.greatestFiniteMagnitude) / 2
+    let length = branches * channels
+    for set in 0..<sets where positions[set] > 0 {
+      for index in set * length..<(set + 1) * length
+      where !(abs(means[index]) < bound && variances[index] < bound) { return false }
+    }
+    return true
   }
 }

@@ -118,6 +118,11 @@ extension ConfigurationKey {
       "checkpoint.keep", \.checkpoint.keep, 1...10_000, unit: "checkpoints",
       otherNames: ["keep_last"], atResume: .free("does not change the weights"),
       "Newest checkpoints kept, beside the best one."),
+    .number(
+      "checkpoint.patience_seconds", \.checkpoint.patienceSeconds, .from(0, through: 86_400),
+      unit: "seconds", atResume: .free("does not change the weights"),
+      "A save that is due while the last one is still being written waits for so long; then training "
+        + "goes on, and it comes when the disk is ready."),
     .integer(
       "communication.bucket_bytes", \.communication.bucketBytes, 1024...1_073_741_824,
       unit: "bytes",
@@ -128,6 +133,37 @@ extension ConfigurationKey {
       "communication.strict_bits", \.communication.strictBits,
       atResume: .free("does not change the weights"),
       "Refuse to train when the probe at the start does not prove bit invariance."),
+    .boolean(
+      "communication.check_order", \.communication.checkOrder,
+      atResume: .free("does not change the weights"),
+      "Compare kind and size of every message over the ranks before it is sent. Slow: for looking for "
+        + "faults."),
+    .number(
+      "watchdog.warn_seconds", \.watchdog.warnSeconds, .from(0, through: 1_000_000),
+      unit: "seconds", atResume: .free("does not change the weights"),
+      "A rank that has made no progress for so long is named, with what it was doing; 0: none is."),
+    .number(
+      "watchdog.abort_seconds", \.watchdog.abortSeconds, .from(0, through: 1_000_000),
+      unit: "seconds", atResume: .free("does not change the weights"),
+      "Where no rank of a host has made progress for so long, the job ends (exit 70); 0: it waits."),
+    .number(
+      "watchdog.straggler_factor", \.watchdog.stragglerFactor, .from(0, through: 1_000),
+      atResume: .free("does not change the weights"),
+      "Ranks whose own work in a step takes so many times the median are named in the metrics; 0: "
+        + "none are."),
+    .choice(
+      "numerics.policy", \.numerics.policy, atResume: .free("decides what follows a bad step"),
+      "A step that is not finite is never applied. `stop` ends the run (exit 76); `rollback` keeps the "
+        + "state of before, skips the batch, and names its samples in the log."),
+    .integer(
+      "numerics.limit", \.numerics.limit, 1...1_000_000, unit: "steps",
+      atResume: .free("decides when to give up"),
+      "With `rollback`: so many bad steps in a row end the run (exit 76)."),
+    .number(
+      "numerics.spike", \.numerics.spike, .from(0, through: 1_000_000),
+      atResume: .fixed,
+      "A step whose loss is above so many times the mean of the last 50 or so accepted ones is bad too; "
+        + "0: none is. It takes effect after 10 steps."),
     .number(
       "fuse.block_tolerance", \.fuse.blockTolerance, .above(0, through: 1),
       atResume: .free("judges the weights, does not change them"),

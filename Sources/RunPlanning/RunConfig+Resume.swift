@@ -18,6 +18,11 @@ extension RunConfig {
     }
   }
 
+  /// Every key with its value as text, in the order of the reference.
+  package var keyValues: [(key: String, value: String)] {
+    ConfigurationKey.all.map { ($0.path, $0.encode(self).plain) }
+  }
+
   /// All keys with their values, as a configuration that decodes to this one; what is empty is left
   /// out.
   var json: JSONText { Self.nested(ConfigurationKey.all.map { ($0.path, $0.encode(self)) }) }

@@ -11,6 +11,8 @@ package struct RunConfig: Sendable, Equatable, Codable {
   package var evaluation = Evaluation()
   package var checkpoint = Checkpoint()
   package var communication = Communication()
+  package var watchdog = Watchdog()
+  package var numerics = Numerics()
   package var fuse = Fuse()
   /// Directory of the run: checkpoints, metrics and artifacts.
   package var output = "runs/run"
@@ -82,6 +84,9 @@ package struct RunConfig: Sendable, Equatable, Codable {
     package var everyMinutes = 1.0
     /// Newest checkpoints kept, beside the best one.
     package var keep = 3
+    /// Seconds for which a save that is due waits for the last one, which is still being written,
+    /// before training goes on and it comes later.
+    package var patienceSeconds = 0.5
     package init() {}
   }
 
@@ -90,6 +95,33 @@ package struct RunConfig: Sendable, Equatable, Codable {
     package var bucketBytes = 4_194_304
     /// Refuse to train (exit 76) when the probe does not prove bit invariance.
     package var strictBits = false
+    /// Compare kind and size of every message before it is sent: for looking for faults.
+    package var checkOrder = false
+    package init() {}
+  }
+
+  /// When ranks that make no progress are named, and when the job ends by that.
+  package struct Watchdog: Sendable, Equatable, Codable {
+    /// 0: never.
+    package var warnSeconds = 30.0
+    /// 0: never.
+    package var abortSeconds = 300.0
+    /// A rank whose own work in a step takes so many times the median of all is a straggler; 0: none
+    /// is.
+    package var stragglerFactor = 2.0
+    package init() {}
+  }
+
+  package enum NumericsPolicy: String, Sendable, Codable, CaseIterable { case stop, rollback }
+
+  /// What happens to a step whose loss, gradients, statistics or update are not finite.
+  package struct Numerics: Sendable, Equatable, Codable {
+    package var policy = NumericsPolicy.stop
+    /// `rollback`: rejected steps in a row that end the run.
+    package var limit = 3
+    /// A step whose loss is above so many times the mean of the accepted ones before it is rejected
+    /// too; 0: never.
+    package var spike = 0.0
     package init() {}
   }
 

@@ -1,4 +1,5 @@
 import Collectives
+import Failpoints
 import Glibc
 import RunPlanning
 import Tensors
@@ -54,6 +55,7 @@ package final class GradientReduction {
   /// Elements `0..<end` of the gradients are complete: starts the buckets in them, and makes progress
   /// with those under way.
   package func gradientsReady(_ end: Int) throws {
+    if end > 0, let value = Failpoint.value(.ownGradient) { gradients.base[0] += Float(value) }
     guard communicator.size > 1 else { return }
     try timed {
       while started < buckets.count && buckets[started].upperBound <= end {
@@ -85,13 +87,16 @@ package final class GradientReduction {
     }
   }
 
-  private func start(_ range: Range<Int>) throws {
+  private func start(_ bucket: Range<Int>) throws {
+    // A rank that is to send another size than the others.
+    let range = bucket.lowerBound..<bucket.upperBound - Int(Failpoint.value(.bucketSize) ?? 0)
     let source = UnsafeBufferPointer(start: gradients.base + range.lowerBound, count: range.count)
     let target = UnsafeMutableBufferPointer(
       start: reduced.base + range.lowerBound, count: range.count)
     pending.append(try communicator.startSum(source, into: target))
     statistics.collectives += 1
     statistics.bytes += range.count * MemoryLayout<Float>.stride
+    Failpoint.pass(.bucketPosted)
   }
 
   private func poll() throws {

@@ -1,3 +1,4 @@
+import Failpoints
 import Kernels
 import RepVGGModel
 import RunPlanning
@@ -12,6 +13,8 @@ package final class SGD {
   package let momentum: Arena
   private let configuration: RunConfig.Optimizer
   private let runs: [Run]
+  /// No parameter and no velocity is larger; nil where that is not known.
+  private var bounds: (parameter: Double, velocity: Double)?
 
   private struct Run {
     var range: Range<Int>
@@ -33,12 +36,50 @@ package final class SGD {
     self.runs = runs
   }
 
+  /// Whether an update by gradients of this largest magnitude leaves every parameter and every
+  /// velocity finite. To be asked before `update`, whose results it bounds.
+  ///
+  /// Bounds are carried from step to step: only where they come near the largest Float are the
+  /// arenas looked at. So the answer is a function of their contents, whatever came before.
+  package func staysFinite(
+    _ parameters: Arena, largestGradient: Float, learningRate: Double
+  ) -> Bool {
+    if let bounds, let next = next(bounds, largestGradient, learningRate) {
+      self.bounds = next
+      return true
+    }
+    let exact = (
+      parameter: Double(largestMagnitude(parameters.base, count: parameters.count)),
+      velocity: Double(largestMagnitude(momentum.base, count: momentum.count))
+    )
+    let next = next(exact, largestGradient, learningRate)
+    bounds = next
+    return next != nil
+  }
+
+  /// Bounds after an update; nil where they are too large for a Float.
+  private func next(
+    _ bounds: (parameter: Double, velocity: Double), _ gradient: Float, _ learningRate: Double
+  ) -> (parameter: Double, velocity: Double)? {
+    let direction = Double(gradient) + configuration.weightDecay * bounds.parameter
+    let velocity = direction + configuration.momentum * bounds.velocity
+    let step = configuration.nesterov ? direction + configuration.momentum * velocity : velocity
+    let parameter = bounds.parameter + abs(learningRate) * step
+    // Rounding of a few operations stays far below the half that is left here.
+    let limit = Double(Float.greatestFiniteMagnitude) / 2
+    return velocity < limit && step < limit && parameter < limit ? (parameter, velocity) : nil
+  }
+
+  /// What is in the arenas has been set from outside.
+  package func forgetBounds() { bounds = nil }
+
   /// Updates `parameters` by `gradients` (both laid out like the momentum), which the pool's threads
   /// share.
   package func update(
     _ parameters: Arena, gradients: Arena, learningRate: Double, pool: WorkerPool
   ) {
-    for run in runs {
+    for (index, run) in runs.enumerated() {
+      if index == runs.count / 2 { Failpoint.pass(.optimizerHalf) }
       let coefficients = SGDCoefficients(
         learningRate: Float(learningRate), momentum: Float(configuration.momentum),
         weightDecay: run.decays ? Float(configuration.weightDecay) : 0,

@@ -1,4 +1,5 @@
 import Collectives
+import Failpoints
 import ImageData
 import Kernels
 import RepVGGModel
@@ -26,13 +27,45 @@ package struct StepOutcome: Sendable {
   package var isFinite: Bool
   /// Whether a rank said that it had failed: nothing was updated then.
   package var hasFailure: Bool
+  /// Whether the loss was above the limit: nothing was updated then.
+  package var isSpike: Bool
   /// Whether a rank wished to stop after this step.
   package var stopRequested: Bool
+  /// Whether a rank, rank 0 then, wished to save after this step.
+  package var saveRequested: Bool
   package var collectives: Int
   package var collectiveBytes: Int
   /// Seconds of this rank, in all and in collectives.
   package var seconds: Double
   package var collectiveSeconds: Double
+
+  /// Whether the step was applied.
+  package var isApplied: Bool { isFinite && !isSpike && !hasFailure }
+}
+
+/// What a rank brings to a step beside its samples.
+package struct StepRequest: Sendable {
+  package var globalCount: Int
+  package var learningRate: Double
+  /// A step whose mean loss is above it is rejected.
+  package var lossLimit = Double.infinity
+  package var wishesToStop = false
+  package var wishesToSave = false
+  /// The rank takes part with what it has, so that no other waits for it, and the step is rejected
+  /// by all.
+  package var hasFailed = false
+  /// Seconds that the rank has worked for this step before it.
+  package var waitingSeconds = 0.0
+
+  package init(globalCount: Int, learningRate: Double) {
+    self.globalCount = globalCount
+    self.learningRate = learningRate
+  }
+}
+
+/// What a rank does within a step: for whoever watches over it.
+package enum StepPhase: Sendable, CaseIterable {
+  case forward, backward, gradients, summary, update
 }
 
 /// One rank's training step: forward, loss, backward, check, update.
@@ -53,6 +86,8 @@ package final class Step {
   private var images: [ShardImages] = []
   private let shardLogitGradients: [UnsafePointer<Float>]
   private let summary: UnsafeMutableBufferPointer<Double>
+  /// Told whenever the rank comes to another phase, and of every block whose statistics it has.
+  package var onPhase: (StepPhase) -> Void = { _ in }
   private var statisticsCollectives = 0
   private var statisticsBytes = 0
   private var statisticsSeconds = 0.0
@@ -77,7 +112,7 @@ package final class Step {
     }
     images.reserveCapacity(shape.shards)
     shardTotals = Array(repeating: Loss.Totals(), count: shape.shards)
-    summary = .allocate(capacity: 6)
+    summary = .allocate(capacity: Summary.ownSeconds + communicator.size)
     summary.initialize(repeating: 0)
   }
 
@@ -86,36 +121,51 @@ package final class Step {
   /// Gradients of the last step, summed over all ranks.
   package var reducedGradients: Arena { reduction.reduced }
 
-  /// Trains on one global batch of `globalCount` samples, of which `batch` are this rank's shards.
-  ///
-  /// A rank that `hasFailed` takes part with what it has, so that no other waits for it, and the step
-  /// is rejected by all.
-  package func run(
-    _ batch: [ShardSamples], globalCount: Int, learningRate: Double, wishesToStop: Bool = false,
-    hasFailed: Bool = false
-  ) throws -> StepOutcome {
+  /// Of every rank in the last step: seconds of its own work, outside collectives.
+  package var ownSeconds: UnsafeBufferPointer<Double> {
+    UnsafeBufferPointer(rebasing: summary[Summary.ownSeconds...])
+  }
+
+  /// Trains on one global batch, of which `batch` are this rank's shards.
+  package func run(_ batch: [ShardSamples], _ request: StepRequest) throws -> StepOutcome {
     let start = monotonicSeconds()
     (statisticsCollectives, statisticsBytes, statisticsSeconds) = (0, 0, 0)
     images.removeAll(keepingCapacity: true)
     for samples in batch { images.append(samples.images) }
+    onPhase(.forward)
     try network.forward(images, reduceStatistics: reduceStatistics)
-    evaluateLoss(batch, globalCount: globalCount)
+    Failpoint.pass(.forwardDone)
+    evaluateLoss(batch, globalCount: request.globalCount)
     reduction.begin()
+    onPhase(.backward)
     try network.backward(
       logitGradients: shardLogitGradients,
       reduceStatistics: reduceStatistics, gradientsReady: reduction.gradientsReady)
+    Failpoint.pass(.backwardDone)
+    onPhase(.gradients)
     try reduction.finish()
-    let totals = try exchangeSummary(wishesToStop: wishesToStop, hasFailed: hasFailed)
-    let isFinite = totals.loss.isFinite && network.hasFiniteStatistics && hasFiniteGradients
-    let hasFailure = summary[5] > 0
-    if isFinite && !hasFailure { update(learningRate: learningRate) }
+    let learningRate = request.learningRate * (Failpoint.value(.learningRate) ?? 1)
+    let staysFinite = staysFinite(learningRate: learningRate)
     let costs = reduction.statistics
-    return StepOutcome(
-      totals: totals, learningRate: learningRate, isFinite: isFinite,
-      hasFailure: hasFailure, stopRequested: summary[4] > 0,
+    let ownSeconds =
+      request.waitingSeconds + monotonicSeconds() - start - costs.exposedSeconds
+      - statisticsSeconds
+    onPhase(.summary)
+    let totals = try exchangeSummary(request, staysFinite: staysFinite, ownSeconds: ownSeconds)
+    var outcome = StepOutcome(
+      totals: totals, learningRate: request.learningRate,
+      isFinite: totals.loss.isFinite && summary[Summary.isNotFinite] == 0,
+      hasFailure: summary[Summary.hasFailed] > 0,
+      isSpike: totals.loss > request.lossLimit * totals.samples,
+      stopRequested: summary[Summary.wishesToStop] > 0,
+      saveRequested: summary[Summary.wishesToSave] > 0,
       collectives: costs.collectives + statisticsCollectives,
-      collectiveBytes: costs.bytes + statisticsBytes, seconds: monotonicSeconds() - start,
+      collectiveBytes: costs.bytes + statisticsBytes, seconds: 0,
       collectiveSeconds: costs.exposedSeconds + statisticsSeconds)
+    onPhase(.update)
+    if outcome.isApplied { update(learningRate: learningRate) }
+    outcome.seconds = monotonicSeconds() - start
+    return outcome
   }
 
   /// With local BatchNorm the running statistics kept are shard 0's, which rank 0 has: brings them
@@ -131,6 +181,7 @@ package final class Step {
   }
 
   private func reduceStatistics(_ message: UnsafeMutableBufferPointer<Double>) throws {
+    Failpoint.pass(.statistics)
     guard communicator.size > 1 else { return }
     let start = monotonicSeconds()
     try communicator.sum(message)
@@ -148,26 +199,46 @@ package final class Step {
     }
   }
 
-  /// Loss, hits, the wish to stop and failures in one small message.
-  private func exchangeSummary(wishesToStop: Bool, hasFailed: Bool) throws -> Loss.Totals {
+  /// Places of the summary's values, all of them summed over ranks.
+  private enum Summary {
+    static let (loss, top1, top5, samples) = (0, 1, 2, 3)
+    static let (wishesToStop, wishesToSave, hasFailed, isNotFinite) = (4, 5, 6, 7)
+    /// One for each rank, 0 on all others.
+    static let ownSeconds = 8
+  }
+
+  /// Loss, hits, wishes and failures in one small message.
+  private func exchangeSummary(
+    _ request: StepRequest, staysFinite: Bool, ownSeconds: Double
+  ) throws -> Loss.Totals {
     foldShards(shardTotals.count) { shardTotals[$0] += shardTotals[$1] }
     let own = shardTotals[0]
-    summary[0] = own.loss
-    summary[1] = own.top1
-    summary[2] = own.top5
-    summary[3] = own.samples
-    summary[4] = wishesToStop ? 1 : 0
-    summary[5] = hasFailed ? 1 : 0
+    summary.update(repeating: 0)
+    summary[Summary.loss] = own.loss
+    summary[Summary.top1] = own.top1
+    summary[Summary.top5] = own.top5
+    summary[Summary.samples] = own.samples
+    summary[Summary.wishesToStop] = request.wishesToStop ? 1 : 0
+    summary[Summary.wishesToSave] = request.wishesToSave ? 1 : 0
+    summary[Summary.hasFailed] = request.hasFailed ? 1 : 0
+    summary[Summary.isNotFinite] = staysFinite ? 0 : 1
+    summary[Summary.ownSeconds + communicator.rank] = ownSeconds
     try reduceStatistics(summary)
     var totals = Loss.Totals()
-    (totals.loss, totals.top1) = (summary[0], summary[1])
-    (totals.top5, totals.samples) = (summary[2], summary[3])
+    (totals.loss, totals.top1) = (summary[Summary.loss], summary[Summary.top1])
+    (totals.top5, totals.samples) = (summary[Summary.top5], summary[Summary.samples])
     return totals
   }
 
-  /// Reads what is the same on all ranks, so that all come to the same answer.
-  private var hasFiniteGradients: Bool {
-    allFinite(reduction.reduced.base, count: reduction.reduced.count)
+  /// Whether statistics and gradients are finite, and what they would make of the weights. Asked
+  /// before the summary: with local BatchNorm, or where a bit has flipped, it is one rank's own
+  /// answer, and all must come to the same.
+  private func staysFinite(learningRate: Double) -> Bool {
+    if let bit = Failpoint.value(.gradientBit) { flip(bit, in: reduction.reduced) }
+    let largest = largestMagnitude(reduction.reduced.base, count: reduction.reduced.count)
+    return largest.isFinite && network.hasFiniteStatistics
+      && optimizer.staysFinite(
+        network.parameters, largestGradient: largest, learningRate: learningRate)
   }
 
   private func update(learningRate: Double) {
@@ -175,5 +246,13 @@ package final class Step {
       network.parameters, gradients: reduction.reduced, learningRate: learningRate,
       pool: network.pool)
     network.updateRunningStatistics()
+    if let bit = Failpoint.value(.weightBit) { flip(bit, in: network.parameters) }
+    Failpoint.pass(.updated)
+  }
+
+  /// Flips a bit, counted over the arena and around its end.
+  private func flip(_ bit: Double, in arena: Arena) {
+    let (place, bit) = (Int(bit) / 32 % arena.count, UInt32(Int(bit) % 32))
+    arena.base[place] = Float(bitPattern: arena.base[place].bitPattern ^ (1 << bit))
   }
 }

@@ -26,9 +26,11 @@ import _TestSupport
   func oneValueThatIsNotFiniteIsFound(count: Int, value: Float) {
     for place in 0..<count {
       var values = testValues(count)
-      #expect(allFinite(values, count: count))
+      #expect(largestMagnitude(values, count: count) == values.map(abs).max())
+      values[place] = -1_000
+      #expect(largestMagnitude(values, count: count) == 1_000)
       values[place] = value
-      #expect(!allFinite(values, count: count))
+      #expect(largestMagnitude(values, count: count) == .infinity)
     }
   }
 

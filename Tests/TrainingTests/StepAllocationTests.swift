@@ -72,6 +72,7 @@ private final class Fixture {
   }
 
   func run() throws -> StepOutcome {
-    try step.run(batch, globalCount: 7, learningRate: 0.1)
+    try step.run(
+      batch, StepRequest(globalCount: 7, learningRate: 0.1))
   }
 }

@@ -93,7 +93,9 @@ private final class Job {
   func run(steps: Int) throws -> Int {
     var collectives = 0
     for _ in 0..<steps {
-      collectives = try step.run(batch, globalCount: 7, learningRate: 0.1).collectives
+      collectives = try step.run(
+        batch, StepRequest(globalCount: 7, learningRate: 0.1)
+      ).collectives
     }
     try step.synchroniseRunningStatistics()
     return collectives

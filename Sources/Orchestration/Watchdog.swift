@@ -1,0 +1,162 @@
+import Glibc
+import RunPlanning
+import Synchronization
+
+/// A thread in every rank that sees whether the ranks of its host get on, without MPI.
+///
+/// What makes no progress is named after `watchdog.warn_seconds`; where no rank of the host has made
+/// any for `watchdog.abort_seconds`, the job ends with code 70. The lowest rank whose thread is awake
+/// speaks. A rank whose parent, mpirun or its daemon, is gone ends too: nobody else would end it.
+package final class Watchdog: Sendable {
+  private let heartbeat: Heartbeat
+  private let settings: RunConfig.Watchdog
+  /// The run's log; the speaker adds to it where it is there.
+  private let log: String
+  private let isStopping = Atomic<Bool>(false)
+  private let thread = Mutex<pthread_t?>(nil)
+
+  /// Seconds without a sign of life after which a rank's thread counts as asleep.
+  private static let sleepSeconds = 3.0
+
+  package init(_ heartbeat: Heartbeat, settings: RunConfig.Watchdog, log: String) {
+    self.heartbeat = heartbeat
+    self.settings = settings
+    self.log = log
+  }
+
+  /// Starts the thread. Where the system gives none, nobody watches, and that is said.
+  package func start() {
+    let parent = getppid()
+    // Without mpirun a parent may go: whoever starts a job in the background expects that.
+    let isLaunched = Machine.environment("OMPI_COMM_WORLD_RANK") != nil && parent > 1
+    let started = ServiceThread.start { [self] in watch(parent: isLaunched ? parent : nil) }
+    if started == nil {
+      say("rank \(heartbeat.rank): no thread for the watchdog (see ulimit -u): hangs are not seen")
+    }
+    thread.withLock { $0 = started }
+  }
+
+  /// Ends the thread.
+  package func stop() {
+    isStopping.store(true, ordering: .relaxed)
+    if let thread = thread.withLock({ $0 }) { pthread_join(thread, nil) }
+    thread.withLock { $0 = nil }
+  }
+
+  private func watch(parent: pid_t?) {
+    let limits = [settings.warnSeconds, settings.abortSeconds].filter { $0 > 0 }
+    let pause = min(0.5, (limits.min() ?? 5) / 10)
+    var named: Set<Int> = []
+    while !isStopping.load(ordering: .relaxed) {
+      usleep(UInt32(pause * 1e6))
+      heartbeat.tick()
+      if let parent, getppid() != parent {
+        say("rank \(heartbeat.rank): mpirun is gone; the rank ends with it")
+        _exit(ExitCode.ownFault.rawValue)
+      }
+      let states = heartbeat.states()
+      let isSpeaker =
+        states.first { $0.silentSeconds < Self.sleepSeconds && $0.phase != .ended }?.rank
+        == heartbeat.rank
+      if let message = Self.verdict(states, settings) {
+        // The others leave a moment for it to be said.
+        if isSpeaker { say(message) } else { usleep(1_000_000) }
+        _exit(ExitCode.ownFault.rawValue)
+      }
+      for line in Self.warnings(states, settings, named: &named) where isSpeaker { say(line) }
+    }
+  }
+
+  /// One line on stderr and in the log, by `write`: nothing is kept back by a process that ends.
+  private func say(_ line: String) {
+    let bytes = Array("repvgg: watchdog: \(line)\n".utf8)
+    _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    let descriptor = open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+  }
+}
+
+// MARK: - What the states say
+
+extension Watchdog {
+  /// Why the job must end; nil as long as any rank of the host gets on.
+  static func verdict(
+    _ states: [Heartbeat.RankState], _ settings: RunConfig.Watchdog
+  ) -> String? {
+    let living = states.filter { $0.phase != .ended }
+    guard settings.abortSeconds > 0, !living.isEmpty,
+      living.allSatisfy({ $0.idleSeconds >= settings.abortSeconds })
+    else { return nil }
+    return
+      "no progress for \(Int(settings.abortSeconds)) s (watchdog.abort_seconds), the job ends; "
+      + "the same command goes on from the newest checkpoint. " + culprits(of: living)
+      + ". Last seen: " + living.map(description).joined(separator: "; ")
+  }
+
+  /// Lines about ranks that have become slow, or get on again, since the last call. `named`: ranks
+  /// that have been named.
+  static func warnings(
+    _ states: [Heartbeat.RankState], _ settings: RunConfig.Watchdog, named: inout Set<Int>
+  ) -> [String] {
+    guard settings.warnSeconds > 0 else { return [] }
+    let living = states.filter { $0.phase != .ended }
+    var lines: [String] = []
+    for state in living where named.contains(state.rank) && state.idleSeconds < settings.warnSeconds
+    {
+      named.remove(state.rank)
+      lines.append("rank \(state.rank) goes on: step \(state.step), \(state.phase.description)")
+    }
+    let idle = living.filter { $0.idleSeconds >= settings.warnSeconds }
+    var slow = idle.filter { isAtFault($0) }
+    // Where all wait for each other, those that are behind are awaited, or nobody here is.
+    if slow.isEmpty && idle.count == living.count {
+      let least = living.map(\.collectives).min()
+      slow = idle.filter { $0.collectives == least }
+    }
+    for state in slow where !named.contains(state.rank) {
+      named.insert(state.rank)
+      let waiting = idle.filter { $0.isInCollective && $0.rank != state.rank }.map(\.rank)
+      lines.append(
+        "\(description(state)) since \(Int(state.idleSeconds)) s"
+          + (waiting.isEmpty ? "" : "; \(words(waiting)) in a collective")
+          + (settings.abortSeconds > 0
+            ? "; without progress the job ends after \(Int(settings.abortSeconds)) s" : ""))
+    }
+    return lines
+  }
+
+  /// It does not wait for others: it works, or does not even do that.
+  private static func isAtFault(_ state: Heartbeat.RankState) -> Bool {
+    !state.isInCollective && state.phase != .gradients || isAsleep(state)
+  }
+
+  private static func isAsleep(_ state: Heartbeat.RankState) -> Bool {
+    state.silentSeconds >= sleepSeconds && state.silentSeconds >= state.idleSeconds / 2
+  }
+
+  private static func culprits(of states: [Heartbeat.RankState]) -> String {
+    let atFault = states.filter(isAtFault)
+    if !atFault.isEmpty { return "It waits for " + words(atFault.map(\.rank), verb: nil) }
+    let least = states.map(\.collectives).min()
+    let behind = states.filter { $0.collectives == least }
+    return behind.count < states.count
+      ? "It waits for " + words(behind.map(\.rank), verb: nil)
+      : "All ranks of this host wait in the same collective: for another host, or in MPI itself"
+  }
+
+  /// `rank 2 (pid 4711): step 12, forward pass, stopped`.
+  private static func description(_ state: Heartbeat.RankState) -> String {
+    "rank \(state.rank) (pid \(state.process)): step \(state.step), \(state.phase.description)"
+      + (state.isInCollective ? ", in collective \(state.collectives)" : "")
+      + (isAsleep(state) ? ", its process is stopped" : "")
+  }
+
+  private static func words(_ ranks: [Int], verb: String? = "wait") -> String {
+    let list = ranks.map(String.init).joined(separator: ", ")
+    let noun = ranks.count == 1 ? "rank" : "ranks"
+    guard let verb else { return "\(noun) \(list)" }
+    return "\(noun) \(list) \(ranks.count == 1 ? verb + "s" : verb)"
+  }
+}
