@@ -116,6 +116,12 @@ extension Heartbeat {
   /// The rank's watchdog is awake.
   func tick() { store(Word.tick, Self.now) }
 
+  /// Seconds since this rank's watchdog last woke.
+  var ownSilence: Double {
+    let (now, tick) = (Self.now, load(place, Word.tick))
+    return now > tick ? Double(now - tick) / 1000 : 0
+  }
+
   /// The ranks of this host that have come so far as to have a slot, lowest first.
   package func states() -> [RankState] {
     let now = Self.now

@@ -49,18 +49,21 @@ package final class Watchdog: Sendable {
     var named: Set<Int> = []
     while !isStopping.load(ordering: .relaxed) {
       usleep(UInt32(pause * 1e6))
+      let hasSlept = heartbeat.ownSilence >= Self.sleepSeconds
       heartbeat.tick()
       if let parent, getppid() != parent {
         say("rank \(heartbeat.rank): mpirun is gone; the rank ends with it")
         _exit(ExitCode.ownFault.rawValue)
       }
+      // A process that has been stopped looks at old marks: it judges from its next turn on.
+      if hasSlept { continue }
       let states = heartbeat.states()
       let isSpeaker =
         states.first { $0.silentSeconds < Self.sleepSeconds && $0.phase != .ended }?.rank
         == heartbeat.rank
       if let message = Self.verdict(states, settings) {
         // The others leave a moment for it to be said.
-        if isSpeaker { say(message) } else { usleep(1_000_000) }
+        if isSpeaker { say(message) } else { usleep(300_000) }
         _exit(ExitCode.ownFault.rawValue)
       }
       for line in Self.warnings(states, settings, named: &named) where isSpeaker { say(line) }

@@ -68,9 +68,11 @@ final class WatchedCommunicator: Communicator {
     var extremes = [own, -own]
     try extremes.withUnsafeMutableBufferPointer { try base.maximum($0) }
     guard extremes[0] != -extremes[1] else { return }
-    throw CollectiveError(
-      .mismatch,
-      "ranks are about to call different collectives; here: \(operation) of \(count) elements "
-        + "(communication.check_order)")
+    let ranks = try RankComparison([hash.value], over: base).difference?.ranks ?? []
+    throw JobFailure(
+      .ownFault,
+      "rank \(ranks.map(String.init).joined(separator: ", ")) is about to call another collective than "
+        + "the others, which call: \(operation) of \(count) elements (as rank \(rank) sees it; "
+        + "communication.check_order); please report it with the configuration")
   }
 }

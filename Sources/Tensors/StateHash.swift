@@ -1,8 +1,8 @@
 /// A fast hash of memory, by which ranks see that they hold the same: not a digest against forgers.
 ///
-/// Words of 32 bits run through 64 lanes, h ← h·m + w with an odd m. A change of one word changes its
-/// lane by w'·mᵏ, which is never 0 modulo 2³², and with it the combined value: any change within one
-/// word of one region is found with certainty, others but for a chance of about 2⁻⁶⁴.
+/// Words of 32 bits run through 64 lanes, h ← (h ⊕ w)·m with an odd m, then h ← h ⊕ (h ≫ 15). Both are
+/// bijections of h, and so is the lane's way to the combined value: any change within one word of one
+/// region is found with certainty, others but for a small chance.
 package struct StateHash: Sendable, Equatable {
   package private(set) var value: UInt64 = 0x5265_7056_4747_0001
 
@@ -28,15 +28,19 @@ package struct StateHash: Sendable, Equatable {
 
   private static func lanes(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     typealias Words = SIMD16<UInt32>
-    let multiplier = Words(repeating: 0x85eb_ca6b)
+    @inline(__always) func step(_ hash: inout Words, _ place: Int) {
+      hash = (hash ^ bytes.loadUnaligned(fromByteOffset: place, as: Words.self)) &* multiplier
+      hash ^= hash &>> shift
+    }
+    let (multiplier, shift) = (Words(repeating: 0x85eb_ca6b), Words(repeating: 15))
     var (a, b, c, d) = (Words(repeating: 1), Words(repeating: 2), Words.zero, Words.zero)
     let size = MemoryLayout<Words>.size
     var place = 0
     while place + 4 * size <= bytes.count {
-      a = a &* multiplier &+ bytes.loadUnaligned(fromByteOffset: place, as: Words.self)
-      b = b &* multiplier &+ bytes.loadUnaligned(fromByteOffset: place + size, as: Words.self)
-      c = c &* multiplier &+ bytes.loadUnaligned(fromByteOffset: place + 2 * size, as: Words.self)
-      d = d &* multiplier &+ bytes.loadUnaligned(fromByteOffset: place + 3 * size, as: Words.self)
+      step(&a, place)
+      step(&b, place + size)
+      step(&c, place + 2 * size)
+      step(&d, place + 3 * size)
       place += 4 * size
     }
     var hash = StateHash()

@@ -46,6 +46,7 @@ final class TinyJob: Sendable {
       every_steps: 5
       every_minutes: 0
       keep: 2
+      patience_seconds: 60
 
     """
 
