@@ -130,7 +130,7 @@ package final class Worker {
     heartbeat.enter(.saving)
     try Agreement.all(communicator) {
       try throwOwnFailure()
-      try coordinator?.saveAndWait(snapshot)
+      try coordinator?.saveAndWait(copy)
       coordinator?.stopped(atStep: stepsDone)
     }
   }
@@ -302,11 +302,11 @@ extension Worker {
     }
     try requireSameState()
     heartbeat.enter(.saving)
-    try reportingFailure(coordinator) { try $0.save(snapshot) }
+    try reportingFailure(coordinator) { try $0.save(copy) }
   }
 
-  func snapshot() -> RunSnapshot {
-    RunSnapshot(
+  func copy() -> RunCopy {
+    RunCopy(
       state: RunState(
         plan: plan, step: stepsDone, best: best, lossRecord: lossRecord, origin: origin),
       network: network, optimizer: optimizer, average: average)

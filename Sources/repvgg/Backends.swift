@@ -1,4 +1,5 @@
 import Collectives
+import Failpoints
 import Glibc
 import MPICollectives
 import Orchestration
@@ -16,7 +17,9 @@ struct Backend {
     guard MPIEnvironment.isUnderMPIRun else {
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }
+    Failpoint.pass(.beforeMPI)
     let environment = try MPIEnvironment()
+    Failpoint.pass(.afterMPI)
     return Backend(
       communicator: environment.communicator, mpiVersion: environment.libraryVersion,
       environment: environment)
