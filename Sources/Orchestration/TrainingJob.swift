@@ -60,6 +60,22 @@ package struct TrainingJob {
     BLAS.useOneThread()
     let (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
+    return try AttemptLog.attempt(coordinator?.directory.attempts) {
+      try run(file: file, plan, train: train, test: test, coordinator)
+    }
+  }
+
+  private func run(
+    file: ConfigurationFile, _ plan: RunPlan, train: any Dataset, test: any Dataset,
+    _ coordinator: Coordinator?
+  ) throws -> ExitCode {
+    try Agreement.all(communicator) {
+      guard let coordinator else { return }
+      coordinator.directory.notes.forEach(coordinator.note)
+      try coordinator.directory.attempts.requirePromise(StepSamples(plan: plan, dataset: train)) {
+        coordinator.directory.log($0)
+      }
+    }
     let worker = try Agreement.all(communicator) {
       try Worker(plan: plan, train: train, test: test, communicator: communicator)
     }
@@ -80,6 +96,7 @@ package struct TrainingJob {
     switch try worker.train(coordinator) {
     case .stopped: return .stopped
     case .finished:
+      coordinator?.directory.attempts.begin(step: plan.totalSteps + 1)
       try Delivery(worker, coordinator).run()
       return .done
     }

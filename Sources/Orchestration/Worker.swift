@@ -72,6 +72,7 @@ package final class Worker {
     defer { loader.stop() }
     while stepsDone < plan.totalSteps {
       enterPhase(coordinator)
+      coordinator?.directory.attempts.begin(step: stepsDone + 1)
       let waitStart = monotonicSeconds()
       let (batch, failure) = take(loader)
       let waiting = monotonicSeconds() - waitStart
