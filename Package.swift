@@ -74,7 +74,8 @@ let package = Package(
     room(
       "Training",
       [
-        "RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels", "Failpoints",
+        "RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels",
+        "Failpoints",
       ]),
     room("Deployment", ["RepVGGModel", "RunPlanning", "Tensors"]),
 
@@ -125,7 +126,7 @@ let package = Package(
       "OrchestrationTests",
       [
         "Orchestration", "Checkpoints", "Collectives", "RepVGGModel", "Kernels", "RunPlanning",
-        "Tensors",
+        "Tensors", "ImageData",
       ],
       excluding: ["Golden"]),
     // Run the built program as its users do.
