@@ -75,6 +75,10 @@ extension RunPlan {
     }
   }
 
+  /// Values of a step's summary beside one for each rank, the seconds of its own work: loss, top-1,
+  /// top-5, samples, the wishes to stop and to save, failures, and whether something was not finite.
+  package static let summaryCount = 8
+
   /// One collective of a step: a sum over ranks.
   package struct Message: Sendable, Equatable {
     package enum Purpose: String, Sendable, CaseIterable {
