@@ -126,7 +126,7 @@ extension Doctor {
       let isCrowded = neighbours.count > union && own.cores.count < Machine.onlineCores
       own.findings.append(
         .fault(
-          "shared cores", "\(neighbours.count) ranks of this host on \(union) cores",
+          "shared cores", "\(neighbours.count) of this host's ranks on \(union) of its cores",
           isCrowded && union < Machine.onlineCores
             ? "ranks share cores while others lie idle: give mpirun --bind-to none and start it without "
               + "taskset" : nil))

@@ -1,4 +1,5 @@
 import Glibc
+import Reporting
 
 /// What the shell, the batch system or a container allows a process.
 extension Doctor {
@@ -13,24 +14,26 @@ extension Doctor {
     if let count = group.processes, count < needed {
       return .fault(
         "processes", "up to \(count) in this container",
-        "\(here.ranks) ranks start up to \(needed) threads: raise it (docker --pids-limit)")
+        "\(here.ranksText) start up to \(needed) threads: raise it (docker --pids-limit)")
     }
+    // The kernel does not hold the superuser to it.
+    if here.isSuperuser { return .good("processes", "root has no limit") }
     return limited(
       "processes", __RLIMIT_NPROC, least: UInt64(needed),
-      mend: "\(here.ranks) ranks start up to \(needed) threads: raise it, e.g. ulimit -u 4096")
+      mend: "\(here.ranksText) start up to \(needed) threads: raise it, e.g. ulimit -u 4096")
   }
 
   /// Where memory cannot be mapped, OpenBLAS tries for ever: a job hangs instead of failing.
   var addressSpace: Finding {
     limited(
-      "address space", RLIMIT_AS, least: 4_294_967_296, unit: 1_048_576,
+      "address space", RLIMIT_AS, least: 4_294_967_296, isBytes: true,
       mend: "libraries and arenas do not fit, and OpenBLAS would wait for ever: ulimit -v unlimited"
     )
   }
 
   var fileSize: Finding {
     limited(
-      "file size", RLIMIT_FSIZE, least: 1_073_741_824, unit: 1_048_576,
+      "file size", RLIMIT_FSIZE, least: 1_073_741_824, isBytes: true,
       mend: "checkpoints of large networks do not fit: ulimit -f unlimited")
   }
 
@@ -44,7 +47,8 @@ extension Doctor {
   var coreDumps: Finding {
     let limit = here.limit(RLIMIT_CORE)
     return .advice(
-      "core dumps", limit == 0 ? "none" : limit.map { "up to \($0 / 1_048_576) MiB" } ?? "whole",
+      "core dumps",
+      limit == 0 ? "none" : limit.map { "up to \(Quantity.bytes(Int(clamping: $0)))" } ?? "whole",
       limit == 0
         ? nil : "a crash writes the memory of every rank to disk first: ulimit -c 0")
   }
@@ -68,10 +72,12 @@ extension Doctor {
   }
 
   private func limited(
-    _ name: String, _ resource: __rlimit_resource, least: UInt64, unit: UInt64 = 1, mend: String
+    _ name: String, _ resource: __rlimit_resource, least: UInt64, isBytes: Bool = false,
+    mend: String
   ) -> Finding {
     guard let limit = here.limit(resource) else { return .good(name, "unlimited") }
     return .fault(
-      name, "up to \(limit / unit)\(unit > 1 ? " MiB" : "")", limit < least ? mend : nil)
+      name, "up to \(isBytes ? Quantity.bytes(Int(clamping: limit)) : "\(limit)")",
+      limit < least ? mend : nil)
   }
 }

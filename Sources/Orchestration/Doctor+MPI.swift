@@ -53,14 +53,18 @@ extension Doctor {
     )
   }
 
-  /// The first line that a command of the shell says.
+  /// What of a command's lines names its version, or the first of them.
   private static func output(_ command: String) -> String {
     guard let pipe = popen(command, "re") else { return "" }
     defer { pclose(pipe) }
-    var line = [CChar](repeating: 0, count: 512)
-    guard fgets(&line, Int32(line.count), pipe) != nil else { return "" }
-    return String(
-      decoding: line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    var (piece, lines) = ([CChar](repeating: 0, count: 512), [String]())
+    while lines.count < 100, fgets(&piece, Int32(piece.count), pipe) != nil {
+      lines.append(
+        String(
+          decoding: piece.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) },
+          as: UTF8.self))
+    }
+    return lines.first { $0.contains("(Open MPI)") } ?? lines.first ?? ""
   }
 
   /// Another MPI's launcher starts processes each of which would train alone.

@@ -56,7 +56,7 @@ extension Doctor {
     return .fault(
       "/dev/shm", value,
       free.bytes < needed
-        ? "\(here.ranks) ranks need about \(needed / 1_048_576) MiB, else they die with SIGBUS: enlarge "
+        ? "\(here.ranksText) need about \(needed / 1_048_576) MiB, else they die with SIGBUS: enlarge "
           + "it (docker run --shm-size), or set OMPI_MCA_btl_vader_backing_directory" : nil)
   }
 

@@ -36,7 +36,7 @@ extension Doctor {
   private func crowding(slots: Int) -> String? {
     here.ranks <= slots || settings.isOn("rmaps_base_oversubscribe") || yields
       ? nil
-      : "mpirun refuses \(here.ranks) ranks: give it --oversubscribe, or use launch/train"
+      : "mpirun refuses \(here.ranksText): give it --oversubscribe, or use launch/train"
   }
 
   /// Whether ranks that wait let others compute. mpirun sees to it by itself only where it knows that
@@ -50,7 +50,7 @@ extension Doctor {
     let isNeeded = Double(here.ranks) > cores
     return .fault(
       "ranks and cores",
-      "\(here.ranks) ranks on \(here.onlineCores) cores\(isNeeded && yields ? ", idle ranks yield" : "")",
+      "\(here.ranksText) on \(here.onlineCores) cores\(isNeeded && yields ? ", idle ranks yield" : "")",
       isNeeded && !yields
         ? "ranks above cores spin while they wait: set OMPI_MCA_mpi_yield_when_idle=1 and give "
           + "mpirun --oversubscribe --bind-to none, or use launch/train" : nil)
@@ -63,7 +63,7 @@ extension Doctor {
     if !here.isLaunched, allowed < min(here.ranks, online) {
       return .fault(
         "binding", value,
-        "\(here.ranks) ranks would share \(allowed == 1 ? "it" : "them"): start without taskset, or give "
+        "\(here.ranksText) would share \(allowed == 1 ? "it" : "them"): start without taskset, or give "
           + "the container or batch job more cores")
     }
     return .advice(

@@ -59,6 +59,9 @@ extension Doctor {
       return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
+    /// `1 rank`, `8 ranks`.
+    var ranksText: String { ranks == 1 ? "1 rank" : "\(ranks) ranks" }
+
     func limit(_ resource: __rlimit_resource) -> UInt64? { limits[Int(resource.rawValue)] }
 
     /// Whether mpirun, or Slurm with PMIx, started this process.
