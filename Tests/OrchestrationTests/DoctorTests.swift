@@ -150,13 +150,13 @@ import _TestSupport
       scratch,
       files: [
         "etc/openmpi/openmpi-mca-params.conf": "\(name) = none\nonly = here",
-        "home/.openmpi/mca-params.conf": " \(name)=\"USR1\" # comment\n= x\nnothing\n",
+        "user/.openmpi/mca-params.conf": " \(name)=\"USR1\" # comment\n= x\nnothing\n",
       ]
-    ) { $0.variables["HOME"] = scratch.path("home") }
+    ) { $0.variables["HOME"] = scratch.path("user") }
     let settings = MCASettings(here)
     #expect(settings[name]?.value == "USR1" && settings["only"]?.value == "here")
     #expect(
-      settings.removal(name) == "remove \(name) from \(scratch.path)/home/.openmpi/mca-params.conf")
+      settings.removal(name) == "remove \(name) from \(scratch.path)/user/.openmpi/mca-params.conf")
     #expect(settings.names == [name, "only"])
     var louder = here
     louder.variables["OMPI_MCA_\(name)"] = "none"

@@ -68,7 +68,8 @@ import Testing
   /// What Open MPI says in its code, where no text file can be compared.
   private static let inLibraries: Set<String> = [
     "Running as root is *strongly* discouraged as any mistake (e.g., in",
-    "Primary job  terminated normally, but … returned", "Read -1, expected …, errno = 1", "PMIX ERROR: …",
+    "Primary job  terminated normally, but … returned",
+    "Read -1, expected …, errno = 1", "PMIX ERROR: …",
     "The system limit on number of pipes a process can open was reached",
     "opal_ifinit: unable to find network interfaces.",
   ]
