@@ -16,6 +16,17 @@ packages=(
 build_flags=(--package-path "$root" -c release -Xswiftc -enable-testing)
 strict_flags=(-Xswiftc -warnings-as-errors --explicit-target-dependency-import-check error)
 
+# Has the build flags watch memory (`address`) or data races (`thread`) with kernels that check their
+# bounds, in a directory of its own: $1 is the name.
+use_sanitizer() {
+  case $1 in
+    address | thread) ;;
+    *) usage_error "--sanitize needs address or thread, not $1" ;;
+  esac
+  build_flags+=(--sanitize="$1" --scratch-path "$root/.build/$1")
+  export REPVGG_CHECKED=1
+}
+
 # One line: what, where, how to mend.
 fail() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2

@@ -24,6 +24,10 @@ static const int cmpi_thread_funneled = MPI_THREAD_FUNNELED;
 static const int cmpi_max_error_string = MPI_MAX_ERROR_STRING;
 static const int cmpi_max_library_version_string = MPI_MAX_LIBRARY_VERSION_STRING;
 
+static const int cmpi_header_major = OMPI_MAJOR_VERSION;
+static const int cmpi_header_minor = OMPI_MINOR_VERSION;
+static const int cmpi_header_release = OMPI_RELEASE_VERSION;
+
 static inline int cmpi_init_thread(int required, int *provided) {
   return MPI_Init_thread(NULL, NULL, required, provided);
 }

@@ -21,11 +21,26 @@ package final class MPIEnvironment {
         message: "this MPI cannot be used by a program with threads (MPI_THREAD_FUNNELED)")
     }
     communicator = try MPICommunicator()
-    var text = [CChar](repeating: 0, count: Int(cmpi_max_library_version_string) + 1)
-    var length: Int32 = 0
-    try check("MPI_Get_library_version", cmpi_library_version(&text, &length))
-    libraryVersion = String(string(text, length: length).prefix { $0 != "," })
+    libraryVersion = try Self.loadedVersion
   }
+
+  /// Of the library that this process has loaded, e.g. `Open MPI v4.1.4`; known without MPI_Init.
+  package static var loadedVersion: String {
+    get throws(MPIError) {
+      var text = [CChar](repeating: 0, count: Int(cmpi_max_library_version_string) + 1)
+      var length: Int32 = 0
+      try check("MPI_Get_library_version", cmpi_library_version(&text, &length))
+      return String(string(text, length: length).prefix { $0 != "," })
+    }
+  }
+
+  /// Of the headers that the program was compiled with, e.g. `4.1.4`.
+  package static var headerVersion: String {
+    "\(cmpi_header_major).\(cmpi_header_minor).\(cmpi_header_release)"
+  }
+
+  /// Whether the system lets ranks read each other's memory, tried on this process's own.
+  package static var permitsSingleCopy: Bool { SingleCopy.isPermitted }
 
   /// Ends MPI on this rank; returns when every rank has come this far.
   package func finalize() throws(MPIError) {

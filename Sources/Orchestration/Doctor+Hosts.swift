@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Tensors
 
 extension Doctor {
   /// Ranks of one host that find the same faults.
@@ -9,13 +10,19 @@ extension Doctor {
     /// Of the first of them.
     package var findings: [Finding]
 
-    package var isWell: Bool { findings.allSatisfy { $0.mend == nil } }
+    /// Advice is no fault.
+    package var isWell: Bool { !findings.contains(where: \.isFault) }
   }
 
   /// What one rank sends.
-  private struct Message: Codable {
+  struct Message: Codable {
     var host: String
     var findings: [Finding]
+    /// SHA-256 of the program's file.
+    var program: String
+    var cores: [Int]
+    /// Of Linux: `user:[4026531837]`.
+    var userNamespace: String
 
     /// Memory that happens to be free differs from rank to rank; faults do not.
     func isSame(as other: Message) -> Bool {
@@ -23,33 +30,131 @@ extension Doctor {
     }
   }
 
-  /// Bytes that a rank's findings may take.
-  private static let messageBytes = 16_384
+  /// Bytes that a rank's message may take.
+  private static let messageBytes = 131_072
 
-  /// The findings of all ranks, the same on every rank; the group of rank 0 comes first.
-  package func examine(over communicator: any Communicator) throws -> [Report] {
-    let own = Array(
-      try JSONEncoder().encode(
-        Message(host: Machine.hostName, findings: examine())))
-    let bytes =
-      own.prefix(Self.messageBytes)
-      + [UInt8](repeating: 0x20, count: max(0, Self.messageBytes - own.count))
-    var all = [UInt8](repeating: 0, count: Self.messageBytes * communicator.size)
-    try Array(bytes).withUnsafeBytes { source in
-      try all.withUnsafeMutableBytes { try communicator.gather(source, into: $0) }
-    }
+  /// The findings of all ranks, the same on every rank; the group of rank 0 comes first, with what
+  /// rank 0 finds in `output` at its end.
+  package func examine(over communicator: any Communicator, output: String) throws -> [Report] {
+    var own = message()
+    let ownOutput = communicator.rank == 0 ? examine(output: output) : []
+    let atRoot = try gather(ownOutput.map(\.short), communicator)[0]
+    own.findings = own.findings.map(\.short)
+    let messages = Self.compared(try gather(own, communicator), singleCopy: settings)
     var groups: [(message: Message, ranks: [Int])] = []
-    for rank in 0..<communicator.size {
-      let part = all[rank * Self.messageBytes..<(rank + 1) * Self.messageBytes]
-      let message = try JSONDecoder().decode(Message.self, from: Data(part))
+    for (rank, message) in messages.enumerated() {
       if let group = groups.firstIndex(where: { $0.message.isSame(as: message) }) {
         groups[group].ranks.append(rank)
       } else {
         groups.append((message, [rank]))
       }
     }
-    return groups.map {
-      Report(host: $0.message.host, ranks: $0.ranks, findings: $0.message.findings)
+    return groups.enumerated().map { index, group in
+      Report(
+        host: group.message.host, ranks: group.ranks,
+        findings: group.message.findings + (index == 0 ? atRoot : []))
     }
+  }
+
+  private func gather<Value: Codable>(_ value: Value, _ communicator: any Communicator) throws
+    -> [Value]
+  {
+    let own = Array(try JSONEncoder().encode(value))
+    precondition(own.count <= Self.messageBytes, "findings are cut to a length that fits")
+    let bytes = own + [UInt8](repeating: 0x20, count: Self.messageBytes - own.count)
+    var all = [UInt8](repeating: 0, count: Self.messageBytes * communicator.size)
+    try bytes.withUnsafeBytes { source in
+      try all.withUnsafeMutableBytes { try communicator.gather(source, into: $0) }
+    }
+    return try (0..<communicator.size).map { rank in
+      let part = all[rank * Self.messageBytes..<(rank + 1) * Self.messageBytes]
+      return try JSONDecoder().decode(Value.self, from: Data(part))
+    }
+  }
+
+  private func message() -> Message {
+    var target = [CChar](repeating: 0, count: 64)
+    let length = readlink("/proc/self/ns/user", &target, target.count)
+    return Message(
+      host: Machine.hostName, findings: examine(), program: Self.programDigest,
+      cores: here.allowedCores,
+      userNamespace: String(
+        decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self))
+  }
+
+  /// Of the running program, whatever lies at its path by now; empty where it cannot be read.
+  private static var programDigest: String {
+    guard let file = fopen("/proc/self/exe", "re") else { return "" }
+    defer { fclose(file) }
+    var digest = SHA256Digest()
+    var piece = [UInt8](repeating: 0, count: 1_048_576)
+    while true {
+      let count = fread(&piece, 1, piece.count, file)
+      guard count > 0 else { return digest.finish() }
+      piece.withUnsafeBytes { digest.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+    }
+  }
+
+  /// Modification time of a file in seconds; nil where it is missing.
+  static func modificationTime(of path: String) -> Int? {
+    var status = stat()
+    return stat(path, &status) == 0 ? status.st_mtim.tv_sec : nil
+  }
+
+  /// `2026-03-01`, in UTC.
+  static func day(_ seconds: Int) -> String {
+    var (seconds, parts) = (time_t(seconds), tm())
+    gmtime_r(&seconds, &parts)
+    func padded(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return "\(parts.tm_year + 1900)-\(padded(parts.tm_mon + 1))-\(padded(parts.tm_mday))"
+  }
+
+  /// With what only the ranks together show: other programs, shared cores, other user namespaces.
+  static func compared(_ messages: [Message], singleCopy settings: MCASettings) -> [Message] {
+    messages.map { own in
+      var own = own
+      let neighbours = messages.filter { $0.host == own.host }
+      let first = messages[0]
+      own.findings.append(
+        .fault(
+          "program", String(own.program.prefix(12)),
+          own.program == first.program
+            ? nil
+            : "another build than rank 0's (\(first.program.prefix(12))): copy the same program to all "
+              + "hosts"))
+      let union = Set(neighbours.flatMap(\.cores)).count
+      let isCrowded = neighbours.count > union && own.cores.count < Machine.onlineCores
+      own.findings.append(
+        .fault(
+          "shared cores", "\(neighbours.count) of this host's ranks on \(union) of its cores",
+          isCrowded && union < Machine.onlineCores
+            ? "ranks share cores while others lie idle: give mpirun --bind-to none and start it without "
+              + "taskset" : nil))
+      let spaces = Set(neighbours.map(\.userNamespace)).count
+      let copies = settings["btl_vader_single_copy_mechanism"]?.value != "none"
+      own.findings.append(
+        .fault(
+          "user namespace", spaces == 1 ? "one" : "\(spaces) on this host",
+          spaces > 1 && copies
+            ? "ranks cannot read each other's memory: start all in one container, or set "
+              + "OMPI_MCA_btl_vader_single_copy_mechanism=none" : nil))
+      return own
+    }
+  }
+}
+
+extension Doctor.Finding {
+  /// With a value and a mend of one line and at most 500 bytes: variables hold what somebody put there.
+  fileprivate var short: Self {
+    func cut(_ text: String) -> String {
+      let line = text.utf8.map { $0 < 0x20 ? 0x20 : $0 }
+      return line.count <= 500
+        ? String(decoding: line, as: UTF8.self)
+        : String(decoding: line.prefix(490), as: UTF8.self) + " …"
+    }
+    var finding = self
+    finding.value = cut(value)
+    finding.mend = mend.map(cut)
+    return finding
   }
 }

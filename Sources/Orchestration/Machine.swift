@@ -10,7 +10,7 @@ package enum Machine {
   /// `mpiVersion`: what the collectives' backend says of its library.
   package static func summary(mpiVersion: String) -> MachineSummary {
     MachineSummary(
-      cpu: processor, physicalMemoryBytes: physicalMemory, cores: cores,
+      cpu: processor, physicalMemoryBytes: usableMemory, cores: cores,
       blasKernel: BLAS.kernelName, blasEnvironment: blasEnvironment, mpiVersion: mpiVersion,
       programVersion: programVersion,
       localRanks: localRanks,
@@ -70,11 +70,27 @@ package enum Machine {
     return max(1, bits == 0 ? sysconf(Int32(_SC_NPROCESSORS_ONLN)) : bits)
   }
 
+  /// Numbers of the cores that this process may use.
+  package static var allowedCores: [Int] {
+    // Hexadecimal digits in words of 32 bits, the highest first.
+    let digits = (field("Cpus_allowed", of: "/proc/self/status") ?? "").reversed()
+      .compactMap(\.hexDigitValue)
+    let cores = digits.enumerated().flatMap { place, digit in
+      (0..<4).filter { digit >> $0 & 1 == 1 }.map { 4 * place + $0 }
+    }
+    return cores.isEmpty ? Array(0..<onlineCores) : cores
+  }
+
   /// Cores of the machine.
   package static var onlineCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
   package static var physicalMemory: Int {
     sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+  }
+
+  /// Bytes that the processes of this machine, or of this container where it has a limit, may take.
+  package static var usableMemory: Int {
+    min(physicalMemory, ControlGroup(Doctor.Surroundings(ranks: nil)).memory ?? .max)
   }
 
   /// Largest resident size of this process so far, in bytes.

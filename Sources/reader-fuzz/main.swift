@@ -5,11 +5,12 @@ import _TestSupport
 // second and 64 MB beside the file. A mutant is a function of reader, seed and number.
 
 let usage = """
-  Usage: reader-fuzz [--reader NAME] [--count N] [--seed S] [--first NUMBER] [--seconds T]
+  Usage: reader-fuzz [--reader NAME] [--count N] [--long] [--seed S] [--first NUMBER] [--seconds T]
 
     --reader NAME    \(FuzzedReader.names.joined(separator: ", "))
                      (default: all)
-    --count N        mutants of each reader (default: 1000)
+    --count N        mutants of each reader (default: 1000, and 10000 of safetensors)
+    --long           a hundred times the default
     --seed S         another seed makes other mutants (default: 1)
     --first NUMBER   begin with this mutant (default: 0)
     --seconds T      of processor time that a mutant may take (default: 1)
@@ -20,12 +21,20 @@ let usage = """
 
 struct Options {
   var readers = FuzzedReader.names
-  var count = 1000
+  /// The same for every reader; nil for its own.
+  var count: Int?
+  var isLong = false
   var seed: UInt64 = 1
   var first = 0
   var seconds = 1
   /// The file of the progress, in the process that reads.
   var trial: String?
+
+  /// Anybody's weights may be handed to the program, so their reader gets ten times as many.
+  func numbers(of reader: String) -> Range<Int> {
+    let own = (reader == "safetensors" ? 10_000 : 1000) * (isLong ? 100 : 1)
+    return first..<first + (count ?? own)
+  }
 
   init(_ arguments: [String]) throws {
     var rest = arguments[...]
@@ -36,6 +45,10 @@ struct Options {
       return number
     }
     while let option = rest.popFirst() {
+      if option == "--long" {
+        isLong = true
+        continue
+      }
       guard let value = rest.popFirst() else { throw Unexpected("\(option) needs a value") }
       switch option {
       case "--reader":
@@ -56,7 +69,6 @@ struct Options {
 
 func run() throws -> Int32 {
   let options = try Options(Array(CommandLine.arguments.dropFirst()))
-  let numbers = options.first..<options.first + options.count
   if let path = options.trial {
     // Beside the progress, in a directory that is its campaign's to remove.
     let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
@@ -70,14 +82,15 @@ func run() throws -> Int32 {
     try Trial(
       reader: reader, seed: options.seed, progress: TrialProgress(path: path),
       secondsLimit: options.seconds
-    ).run(numbers)
+    ).run(options.numbers(of: options.readers[0]))
     return 0
   }
   var isSound = true
   for reader in options.readers {
     isSound =
       try Campaign(
-        reader: reader, seed: options.seed, numbers: numbers, secondsLimit: options.seconds
+        reader: reader, seed: options.seed, numbers: options.numbers(of: reader),
+        secondsLimit: options.seconds
       ).run() && isSound
     // A long run is watched, also through a pipe.
     fflush(nil)

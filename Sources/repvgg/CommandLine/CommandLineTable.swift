@@ -166,15 +166,18 @@ enum CommandLineTable {
     ])
 
   private static let doctor = CommandSpecification(
-    name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, binding, limits",
+    name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, limits, files",
     details: [
       "Under mpirun it speaks for every host of the job.",
-      "Exit code 78 where something is to be mended.",
+      "✓ is well, ! is advice, ✗ is to be mended: then the exit code is 78.",
     ],
     options: [
       OptionSpecification(
         name: "--ranks", value: .integer(placeholder: "N", 1...65536),
         help: "Ranks that are meant to run here (default: 1, or those of mpirun)"),
+      OptionSpecification(
+        name: "--output", value: .text(placeholder: "DIR", .directories),
+        help: "Directory of the run that is meant (default: here)"),
       json,
     ])
 

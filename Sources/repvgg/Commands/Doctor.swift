@@ -1,13 +1,18 @@
+import MPICollectives
 import Orchestration
 import Reporting
 
 /// `repvgg doctor`: the machine, line by line; under mpirun every host of the job.
 enum DoctorCommand {
   static func run(_ invocation: Invocation) -> Int32 {
-    Backend.run(computes: false) { backend in
-      let ranks = invocation.integer("--ranks") ?? backend.communicator.size
-      let reports = try Doctor(ranks: ranks, mpiVersion: backend.mpiVersion)
-        .examine(over: backend.communicator)
+    let surroundings = Doctor.Surroundings(ranks: invocation.integer("--ranks"))
+    return Backend.run(computes: false) { backend in
+      let library = Doctor.Library(
+        name: try MPIEnvironment.loadedVersion, headers: MPIEnvironment.headerVersion,
+        permitsSingleCopy: MPIEnvironment.permitsSingleCopy)
+      // MPI_Init adds to the environment what is no setting of anybody's.
+      let reports = try Doctor(surroundings, library: library)
+        .examine(over: backend.communicator, output: invocation.text("--output") ?? ".")
       if invocation.flag("--json") {
         Speaker.say(json(reports).text())
       } else {
@@ -38,7 +43,8 @@ enum DoctorCommand {
       findings.map {
         .object([
           ("name", .string($0.name)), ("value", .string($0.value)),
-          ("ok", .bool($0.mend == nil)), ("mend", $0.mend.map { .string($0) } ?? .null),
+          ("ok", .bool(!$0.isFault)), ("mend", $0.mend.map { .string($0) } ?? .null),
+          ("level", .string($0.isFault ? "fault" : $0.isAdvice ? "advice" : "ok")),
         ])
       })
   }
@@ -61,7 +67,8 @@ enum DoctorCommand {
 
   private static func line(_ finding: Doctor.Finding) -> [String] {
     let space = String(repeating: " ", count: max(2, 17 - finding.name.count))
-    return ["\(finding.mend == nil ? "✓" : "✗") \(finding.name)\(space)\(finding.value)"]
+    let mark = finding.isFault ? "✗" : finding.isAdvice ? "!" : "✓"
+    return ["\(mark) \(finding.name)\(space)\(finding.value)"]
       + (finding.mend.map { ["    mend: \($0)"] } ?? [])
   }
 
