@@ -1,4 +1,5 @@
 import Collectives
+import Failpoints
 import Glibc
 import MPICollectives
 import Orchestration
@@ -13,10 +14,12 @@ struct Backend {
 
   /// Under mpirun starts MPI, else a communicator of one rank.
   static func start() throws -> Backend {
+    Failpoint.pass(.beforeMPI)
     guard MPIEnvironment.isUnderMPIRun else {
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }
     let environment = try MPIEnvironment()
+    Failpoint.pass(.afterMPI)
     return Backend(
       communicator: environment.communicator, mpiVersion: environment.libraryVersion,
       environment: environment)
