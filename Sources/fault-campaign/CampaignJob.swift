@@ -102,21 +102,21 @@ final class CampaignJob {
 
   /// Starts one process without mpirun. `wrapper`: a command that becomes or runs the program.
   func startAlone(
-    failpoint: String = "", wrapper: [String] = [], _ more: [String] = [],
+    failpoint: String = "", wrapper: [String] = [], _ more: [String] = [], output: String = "out",
     environment: [String: String] = [:]
   ) throws -> RunningProgram {
-    let words = wrapper + [campaign.program] + arguments(more)
+    let words = wrapper + [campaign.program] + arguments(more, output: output)
     return try RunningProgram(
       "/usr/bin/env", words, environment: Self.environment(failpoint, environment),
       directory: scratch.path)
   }
 
   func runAlone(
-    failpoint: String = "", wrapper: [String] = [], _ more: [String] = [],
+    failpoint: String = "", wrapper: [String] = [], _ more: [String] = [], output: String = "out",
     environment: [String: String] = [:], timeout: Double = 60
   ) throws -> ProgramResult {
     try startAlone(
-      failpoint: failpoint, wrapper: wrapper, more, environment: environment
+      failpoint: failpoint, wrapper: wrapper, more, output: output, environment: environment
     ).wait(timeout: timeout)
   }
 

@@ -42,12 +42,12 @@ extension Row {
       .trials(short: 1, long: 4) { trial in
         let job = try trial.makeJob()
         let rank = trial.number % CampaignJob.ranks
-        let mpi = try job.start(failpoint: slow, more(warn: 2, abort: 60))
+        let mpi = try job.start(failpoint: slow, more(warn: 4, abort: 60))
         job.await(step: 15, while: { mpi.launcher.isRunning })
         let process = try stoppedRank(mpi, rank)
-        sleep(6)
+        sleep(8)
         kill(process, SIGCONT)
-        trial.note("rank \(rank) stopped for 6 s")
+        trial.note("rank \(rank) stopped for 8 s")
         let result = try job.end(mpi)
         try trial.judge(
           job, result, Expectation(codes: [0], says: ["watchdog", "rank \(rank) (pid"]))
