@@ -130,7 +130,7 @@ let package = Package(
       "OrchestrationTests",
       [
         "Orchestration", "Checkpoints", "Collectives", "RepVGGModel", "Kernels", "RunPlanning",
-        "Tensors",
+        "Tensors", "ImageData",
       ],
       excluding: ["Golden"]),
     // Run the built program as its users do.

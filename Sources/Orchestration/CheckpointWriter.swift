@@ -43,14 +43,14 @@ final class CheckpointWriter {
     return true
   }
 
-  /// Begins to write `snapshot`. The last save must be done and its outcome taken.
-  func begin(_ snapshot: RunSnapshot) {
+  /// Begins to write `copy`. The last save must be done and its outcome taken.
+  func begin(_ copy: RunCopy) {
     precondition(work == nil, "one save at a time")
     let work = Work()
     self.work = work
     let store = store
     let body: @Sendable () -> Void = {
-      let result = Result { try Self.write(snapshot, to: store) }
+      let result = Result { try Self.write(copy, to: store) }
       work.outcome.withLock { $0 = result }
     }
     thread = ServiceThread.start(body)
@@ -72,11 +72,11 @@ final class CheckpointWriter {
   }
 
   /// Commits a checkpoint, marks the best one and removes old ones.
-  private static func write(_ snapshot: RunSnapshot, to store: CheckpointStore) throws -> Outcome {
+  private static func write(_ copy: RunCopy, to store: CheckpointStore) throws -> Outcome {
     let start = monotonicSeconds()
-    let step = snapshot.state.step
-    let notes = try store.commit(step: step, files: try snapshot.files())
-    if snapshot.state.best?.step == step { try store.setBest(step: step) }
+    let step = copy.state.step
+    let notes = try store.commit(step: step, files: try copy.snapshot().files())
+    if copy.state.best?.step == step { try store.setBest(step: step) }
     let removed = try store.prune()
     return Outcome(
       step: step, seconds: monotonicSeconds() - start, removed: removed, notes: notes)

@@ -188,24 +188,25 @@ package final class Coordinator {
   private func isSaveDue(afterStep step: Int) -> Bool {
     let checkpoint = plan.config.checkpoint
     if checkpoint.everySteps > 0 && step % checkpoint.everySteps == 0 { return true }
-    return checkpoint.everyMinutes > 0
-      && monotonicSeconds() - lastSave >= checkpoint.everyMinutes * 60
+    // Saves by time hold training up for a hundredth of it at most.
+    let interval = max(checkpoint.everyMinutes * 60, 100 * stallSeconds)
+    return checkpoint.everyMinutes > 0 && monotonicSeconds() - lastSave >= interval
   }
 
-  /// Begins to save what `snapshot` makes; the thread that writes it marks the best checkpoint and
+  /// Begins to save what `copy` makes; the thread that writes it marks the best checkpoint and
   /// removes old ones. Throws what became of the save before.
-  package func save(_ snapshot: () -> RunSnapshot) throws {
+  package func save(_ copy: () -> RunCopy) throws {
     let start = monotonicSeconds()
     _ = writer.wait()
     try reportSave()
-    writer.begin(snapshot())
+    writer.begin(copy())
     lastSave = monotonicSeconds()
     stallSeconds = lastSave - start
   }
 
   /// The same, and returns when the checkpoint is committed.
-  package func saveAndWait(_ snapshot: () -> RunSnapshot) throws {
-    try save(snapshot)
+  package func saveAndWait(_ copy: () -> RunCopy) throws {
+    try save(copy)
     try finishSaving()
   }
 

@@ -54,7 +54,7 @@ package struct Delivery {
         results.first, step: worker.stepsDone, split: "test", form: "training")
       try coordinator.evaluated(
         results.second, step: worker.stepsDone, split: "test", form: "deploy")
-      try coordinator.saveAndWait(worker.snapshot)
+      try coordinator.saveAndWait(worker.copy)
       let certificate = try certify(training, deploy, results)
       try write(training, deploy, certificate)
       try coordinator.finished(

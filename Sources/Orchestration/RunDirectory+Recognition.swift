@@ -5,7 +5,7 @@ import Foundation
 extension RunDirectory {
   /// Names that a run makes before it writes its plan; the lock is the first of them.
   private static let earlyEntries: Set<String> = [
-    ".lock", "artifacts", "checkpoints", "log.txt", "metrics.jsonl",
+    ".lock", "artifacts", "attempts.json", "checkpoints", "log.txt", "metrics.jsonl",
   ]
 
   /// Throws `.cannotCreate` unless the directory is empty, holds a plan that this program wrote, or

@@ -1,12 +1,15 @@
 import Checkpoints
-import Glibc
+import Foundation
 import ImageData
 import RunPlanning
+import Tensors
 
 /// The directory of a run, held by one job at a time. Rank 0 alone touches it.
 package final class RunDirectory {
   package let plan: RunPlan
   package let store: CheckpointStore
+  /// Of this attempt and those before it.
+  package let attempts: AttemptLog
   private let lock: RunLock
   private let log: Int32
 
@@ -26,6 +29,8 @@ package final class RunDirectory {
     store = CheckpointStore(directory: plan.paths.checkpoints, keep: plan.config.checkpoint.keep)
     try store.prepare()
     try Self.makeDirectories(plan.paths.artifacts)
+    attempts = AttemptLog(
+      path: plan.paths.attempts, setup: try Self.setup(plan), lastStep: plan.totalSteps)
     log = open(plan.paths.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o644)
     guard log >= 0 else {
       throw JobFailure(
@@ -34,6 +39,18 @@ package final class RunDirectory {
   }
 
   deinit { close(log) }
+
+  /// What a person should know of it.
+  package var notes: [String] {
+    let lock =
+      lock.isEnforced
+      ? []
+      : [
+        "\(plan.paths.runDirectory): this file system cannot lock files; nothing but care keeps a "
+          + "second job out"
+      ]
+    return lock + attempts.notes
+  }
 
   /// Writes `config.yaml` as given, `plan.json`, and `classes.txt` where the classes have names, once
   /// it is clear that the run goes on with them.
@@ -50,6 +67,17 @@ package final class RunDirectory {
   package func log(_ line: String) {
     let bytes = Array((line + "\n").utf8)
     _ = bytes.withUnsafeBytes { write(log, $0.baseAddress, $0.count) }
+  }
+
+  /// Digest of what decides how an attempt goes: who dies three times in the same step, set up in the
+  /// same way, will again.
+  private static func setup(_ plan: RunPlan) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    let text =
+      "\(plan.worldSize) \(plan.threads) \(plan.machine.programVersion)\n"
+      + "\(plan.data.fingerprint)\n"
+    return String(SHA256Digest.hex(try encoder.encode(plan.config) + Array(text.utf8)).prefix(16))
   }
 
   /// mkdir -p.

@@ -76,6 +76,38 @@ extension RunState {
   }
 }
 
+/// A run's state at one moment, in memory's order: what training waits for when it saves.
+package struct RunCopy: Sendable {
+  package let state: RunState
+  private let model: NetworkCopy
+  private let optimizer: NetworkCopy
+  private let average: NetworkCopy?
+
+  package init(
+    state: RunState, network: TrainingNetwork, optimizer: SGD, average: WeightAverage?
+  ) {
+    self.state = state
+    let (here, away) = (network.copy(), average?.copy())
+    // The trained weights are the model, wherever they lie.
+    if let average, average.isInUse, let away {
+      (model, self.average) = (away, here)
+    } else {
+      (model, self.average) = (here, away)
+    }
+    self.optimizer = network.copy(ofTrainable: optimizer.momentum)
+  }
+
+  /// A checkpoint's files, as values.
+  package func snapshot() -> RunSnapshot {
+    var snapshot = RunSnapshot(
+      state: state, model: model.tensors(), optimizer: optimizer.trainableTensors(),
+      average: average?.tensors())
+    snapshot.model.metadata["format"] = "pt"
+    snapshot.average?.metadata["format"] = "pt"
+    return snapshot
+  }
+}
+
 /// A checkpoint's files, as values.
 package struct RunSnapshot: Sendable {
   package var state: RunState
@@ -85,23 +117,6 @@ package struct RunSnapshot: Sendable {
   package var optimizer: NamedTensors
   /// The average of the weights under the names of `model`, where one is kept.
   package var average: NamedTensors?
-
-  package init(
-    state: RunState, network: TrainingNetwork, optimizer: SGD, average: WeightAverage?
-  ) {
-    self.state = state
-    var (here, away) = (network.tensors(), NamedTensors?.none)
-    if let average {
-      average.exchange()
-      away = network.tensors()
-      average.exchange()
-      if average.isInUse, let trained = away { (here, away) = (trained, here) }
-    }
-    (model, self.average) = (here, away)
-    model.metadata["format"] = "pt"
-    self.average?.metadata["format"] = "pt"
-    self.optimizer = network.trainableTensors(of: optimizer.momentum)
-  }
 
   package static let modelFile = "model.safetensors"
   private static let optimizerFile = "optimizer.safetensors"
@@ -117,6 +132,12 @@ package struct RunSnapshot: Sendable {
       (Self.optimizerFile, optimizer.safetensorsBytes()),
       (Self.stateFile, Array(try encoder.encode(state)) + [0x0A]),
     ]
+  }
+
+  fileprivate init(
+    state: RunState, model: NamedTensors, optimizer: NamedTensors, average: NamedTensors?
+  ) {
+    (self.state, self.model, self.optimizer, self.average) = (state, model, optimizer, average)
   }
 
   package init(reading checkpoint: Checkpoint) throws {

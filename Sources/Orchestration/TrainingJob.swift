@@ -73,6 +73,25 @@ package struct TrainingJob {
     let communicator = WatchedCommunicator(
       communicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
+    return try AttemptLog.attempt(coordinator?.directory.attempts) {
+      let worker = try prepare(
+        plan, file, train, test, coordinator, over: communicator, heartbeat)
+      return try run(worker, coordinator)
+    }
+  }
+
+  /// A worker that stands where the run begins.
+  private func prepare(
+    _ plan: RunPlan, _ file: ConfigurationFile, _ train: any Dataset, _ test: any Dataset,
+    _ coordinator: Coordinator?, over communicator: any Communicator, _ heartbeat: Heartbeat
+  ) throws -> Worker {
+    try Agreement.all(communicator) {
+      guard let coordinator else { return }
+      coordinator.directory.notes.forEach(coordinator.note)
+      try coordinator.directory.attempts.requirePromise(StepSamples(plan: plan, dataset: train)) {
+        coordinator.directory.log($0)
+      }
+    }
     let worker = try Agreement.all(communicator) {
       try Worker(
         plan: plan, train: train, test: test, communicator: communicator, heartbeat: heartbeat)
@@ -93,9 +112,14 @@ package struct TrainingJob {
         atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
     }
     Failpoint.pass(.resumed)
+    return worker
+  }
+
+  private func run(_ worker: Worker, _ coordinator: Coordinator?) throws -> ExitCode {
     switch try worker.train(coordinator) {
     case .stopped: return .stopped
     case .finished:
+      coordinator?.directory.attempts.begin(step: worker.plan.totalSteps + 1)
       try Delivery(worker, coordinator).run()
       return .done
     }

@@ -104,6 +104,7 @@ package final class Worker {
     _ loader: BatchLoader, _ coordinator: Coordinator?
   ) throws -> (StepOutcome, waiting: Double) {
     heartbeat.begin(step: stepsDone + 1)
+    coordinator?.directory.attempts.begin(step: stepsDone + 1)
     heartbeat.enter(.batch)
     var request = StepRequest(
       globalCount: shardPlan.batchCount(step: stepsDone % plan.stepsPerEpoch),
@@ -130,7 +131,7 @@ package final class Worker {
     heartbeat.enter(.saving)
     try Agreement.all(communicator) {
       try throwOwnFailure()
-      try coordinator?.saveAndWait(snapshot)
+      try coordinator?.saveAndWait(copy)
       coordinator?.stopped(atStep: stepsDone)
     }
   }
@@ -219,8 +220,9 @@ package final class Worker {
     let inRow = lossRecord.rejectedInRow
     let isOver = plan.config.numerics.policy == .stop || inRow >= plan.config.numerics.limit
     guard isOver else {
+      let samples = StepSamples(plan: plan, dataset: dataset)
       try reportingFailure(coordinator) {
-        try $0.skippedStep(stepsDone, because: reason, samples: sampleNames(ofStep: stepsDone - 1))
+        try $0.skippedStep(stepsDone, because: reason, samples: samples.names(ofStep: stepsDone))
       }
       return
     }
@@ -231,12 +233,6 @@ package final class Worker {
         + "; nothing of this step was applied or saved; start anew with another --output and a lower "
         + "schedule.learning_rate or a longer schedule.warmup_epochs"
         + (inRow > 1 ? "" : ", or let numerics.policy: rollback leave such batches out"))
-  }
-
-  /// Names of the global batch's samples; `step` counts from 0.
-  private func sampleNames(ofStep step: Int) -> [String] {
-    let (epoch, step) = step.quotientAndRemainder(dividingBy: plan.stepsPerEpoch)
-    return shardPlan.samples(epoch: epoch, step: step).flatMap { $0.map(dataset.name(of:)) }
   }
 }
 
@@ -302,11 +298,11 @@ extension Worker {
     }
     try requireSameState()
     heartbeat.enter(.saving)
-    try reportingFailure(coordinator) { try $0.save(snapshot) }
+    try reportingFailure(coordinator) { try $0.save(copy) }
   }
 
-  func snapshot() -> RunSnapshot {
-    RunSnapshot(
+  func copy() -> RunCopy {
+    RunCopy(
       state: RunState(
         plan: plan, step: stepsDone, best: best, lossRecord: lossRecord, origin: origin),
       network: network, optimizer: optimizer, average: average)

@@ -59,42 +59,10 @@ extension TrainingNetwork {
     loadTrainable(tensors, into: parameters)
   }
 
-  /// Everything of `load`, copied out: the contents of `model.safetensors`.
-  package func tensors() -> NamedTensors {
-    var tensors = NamedTensors()
-    let trainable = trainableTensors(of: parameters)
-    for entry in table.entries {
-      if let slot = statisticsPlaces[entry.name] {
-        tensors[entry.name] = Tensor(shape: entry.shape, Array(statisticsArena[slot]))
-      } else if let count = batchCounts[entry.name] {
-        tensors[entry.name] = Tensor(shape: [], integers: [count])
-      } else {
-        tensors[entry.name] = trainable[entry.name]
-      }
-    }
-    return tensors
-  }
-
   /// Sets the count of one BatchNorm's batches, for copying state between ranks.
   package func setBatchCount(_ count: Int64, of name: String) {
     precondition(batchCounts[name] != nil, "no BatchNorm of this network")
     batchCounts[name] = count
-  }
-
-  /// An arena of the network's layout (parameters, gradients, momentum) as tensors with published
-  /// names and shapes.
-  package func trainableTensors(of arena: Arena) -> NamedTensors {
-    precondition(arena.count == layout.count, "an arena of another network")
-    var tensors = NamedTensors()
-    for place in layout.places {
-      var values = [Float](repeating: 0, count: place.entry.count)
-      values.withUnsafeMutableBufferPointer { buffer in
-        guard let file = buffer.baseAddress else { return }
-        WeightOrder.toFile(arena.base + place.offset, entry: place.entry, into: file)
-      }
-      tensors[place.entry.name] = Tensor(shape: place.entry.shape, values)
-    }
-    return tensors
   }
 
   /// The inverse of `trainableTensors`; throws where a tensor is missing or has another shape.

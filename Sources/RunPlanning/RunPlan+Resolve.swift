@@ -63,6 +63,7 @@ extension RunPlan {
       totalSteps: training.maxSteps == 0 ? scheduleSteps : min(scheduleSteps, training.maxSteps),
       bitInvariance: .of(ranks: worldSize, shards: training.shards), buckets: buckets,
       messages: messages(
+        worldSize: worldSize,
         blocks: blocks, buckets: buckets, layout: layout, batchNorm: training.batchNorm),
       macsTraining: cost.trainingMACs, macsDeploy: cost.deployMACs,
       winogradMultiplications: cost.winogradMultiplications, memory: memory,
@@ -71,7 +72,7 @@ extension RunPlan {
   }
 
   private static func messages(
-    blocks: [BlockShape], buckets: [Range<Int>], layout: ArenaLayout,
+    worldSize: Int, blocks: [BlockShape], buckets: [Range<Int>], layout: ArenaLayout,
     batchNorm: RunConfig.BatchNormMode
   ) -> [Message] {
     var messages: [Message] = []
@@ -99,10 +100,10 @@ extension RunPlan {
         purpose: .gradients, subject: String(index), count: bucket.count, elementType: .float32,
         isBlocking: false)
     }
-    // Loss, top-1, top-5, samples, the wish to stop, and whether something was not finite.
     messages.append(
       Message(
-        purpose: .stepSummary, subject: "", count: 6, elementType: .float64, isBlocking: true))
+        purpose: .stepSummary, subject: "", count: summaryCount + worldSize,
+        elementType: .float64, isBlocking: true))
     return messages
   }
 }

@@ -75,6 +75,10 @@ extension RunPlan {
     }
   }
 
+  /// Values of a step's summary beside one for each rank, the seconds of its own work: loss, top-1,
+  /// top-5, samples, the wishes to stop and to save, failures, and whether something was not finite.
+  package static let summaryCount = 8
+
   /// One collective of a step: a sum over ranks.
   package struct Message: Sendable, Equatable {
     package enum Purpose: String, Sendable, CaseIterable {
@@ -110,6 +114,8 @@ extension RunPlan {
     package var metrics: String
     package var log: String
     package var checkpoints: String
+    /// Which step is under way, and how often in a row it was not survived.
+    package var attempts: String
     /// Names of the classes, one a line, where the data have any: beside the plan from the start, and
     /// beside the weights at the end.
     package var classes: String
@@ -129,6 +135,7 @@ extension RunPlan {
       metrics = inside(runDirectory, "metrics.jsonl")
       log = inside(runDirectory, "log.txt")
       checkpoints = inside(runDirectory, "checkpoints")
+      attempts = inside(runDirectory, "attempts.json")
       classes = inside(runDirectory, "classes.txt")
       artifacts = inside(runDirectory, "artifacts")
       labels = inside(artifacts, "labels.txt")

@@ -204,7 +204,7 @@ package final class Step {
     static let (loss, top1, top5, samples) = (0, 1, 2, 3)
     static let (wishesToStop, wishesToSave, hasFailed, isNotFinite) = (4, 5, 6, 7)
     /// One for each rank, 0 on all others.
-    static let ownSeconds = 8
+    static let ownSeconds = RunPlan.summaryCount
   }
 
   /// Loss, hits, wishes and failures in one small message.

@@ -77,6 +77,11 @@ package final class WeightAverage {
     isInUse.toggle()
   }
 
+  /// What lies here now: the average, or the trained weights while that is in use.
+  package func copy() -> NetworkCopy {
+    network.copy(parameters: parameters, statistics: statistics)
+  }
+
   /// What every rank must have alike when a run is taken up.
   package var bytes: [UnsafeMutableRawBufferPointer] {
     [UnsafeMutableRawBufferPointer(parameters.all), UnsafeMutableRawBufferPointer(statistics.all)]

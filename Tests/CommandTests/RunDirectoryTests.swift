@@ -22,7 +22,7 @@ extension ProgramTests {
     @Test(arguments: [
       [".lock"], [".lock", "checkpoints/"],
       [
-        ".lock", "checkpoints/", "artifacts/", "log.txt", "metrics.jsonl",
+        ".lock", "checkpoints/", "artifacts/", "attempts.json", "log.txt", "metrics.jsonl",
         ".plan.json.0123456789abcdef.tmp",
       ],
     ])

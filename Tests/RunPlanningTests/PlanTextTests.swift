@@ -54,8 +54,8 @@ struct PlanTextTests {
       forward statistics    5   2.22 kB  float64  blocking
       backward statistics   5   1.54 kB  float64  blocking
       gradients             1  20.29 kB  float32  overlapped
-      step summary          1      48 B  float64  blocking
-      total                12  24.09 kB
+      step summary          1      88 B  float64  blocking
+      total                12  24.13 kB
 
     notes
       OPENBLAS_CORETYPE=Haswell in the environment overrides OpenBLAS's own choice (now SkylakeX) and may cost half its speed; unset it.

@@ -38,7 +38,7 @@ struct RunPlanTests {
     #expect(count(.forwardStatistics) == [33, 33, 49, 65, 97])
     #expect(count(.backwardStatistics) == [64, 48, 32, 24, 24])
     #expect(count(.gradients).reduce(0, +) == plan.layout.weightCount)
-    #expect(count(.stepSummary) == [6])
+    #expect(count(.stepSummary) == [8 + 4])
     #expect(plan.messages.filter { !$0.isBlocking }.allSatisfy { $0.purpose == .gradients })
 
     let local = try Sample.plan(Sample.small, set: ["training.batch_norm=local"], ranks: 4)
