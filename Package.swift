@@ -39,6 +39,7 @@ let package = Package(
     .executable(name: "repvgg", targets: ["repvgg"]),
     .executable(name: "mpi-check", targets: ["mpi-check"]),
     .executable(name: "reader-fuzz", targets: ["reader-fuzz"]),
+    .executable(name: "fault-campaign", targets: ["fault-campaign"]),
   ],
   targets: [
     // C libraries of Debian, through module maps and shims.
@@ -95,8 +96,8 @@ let package = Package(
         "Tensors", "Collectives", "RunPlanning", "Reporting", "Failpoints",
       ]),
 
-    // Beside the house: what tests share, the suite that runs under mpirun, and the one that spoils
-    // files.
+    // Beside the house: what tests share, the suite that runs under mpirun, the one that spoils
+    // files, and the one that does everything else that must not hurt.
     room("_CollectivesConformance", ["Collectives"]),
     room("_TestSupport", ["Tensors", "RunPlanning", "CZlib"]),
     .executableTarget(
@@ -104,6 +105,9 @@ let package = Package(
     .executableTarget(
       name: "reader-fuzz",
       dependencies: ["Images", "ImageData", "RunPlanning", "Tensors", "_TestSupport"]),
+    .executableTarget(
+      name: "fault-campaign",
+      dependencies: ["Checkpoints", "Failpoints", "Tensors", "_TestSupport"]),
 
     tests("RunPlanningTests", ["RunPlanning"]),
     tests("TensorsTests", ["Tensors"]),

@@ -9,6 +9,8 @@ packages=(
   libopenmpi-dev openmpi-bin libopenblas-dev libyaml-dev zlib1g-dev libssl-dev
   libjpeg62-turbo-dev libpng-dev
   dataset-fashion-mnist
+  # What the fault campaign strikes with.
+  strace faketime util-linux
 )
 
 # One set of flags for the program and its tests, so that the tested binary is the shipped one and

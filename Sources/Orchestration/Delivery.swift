@@ -1,6 +1,7 @@
 import Checkpoints
 import Collectives
 import Deployment
+import Failpoints
 import ImageData
 import RepVGGModel
 import Reporting
@@ -31,6 +32,7 @@ package struct Delivery {
   }
 
   private func deliver() throws {
+    Failpoint.pass(.fuse)
     let training = worker.network.tensors()
     let deploy = try Agreement.all(worker.communicator) {
       try Fuse.deployTensors(from: training)
@@ -40,6 +42,7 @@ package struct Delivery {
         shape: worker.network.shape, tensors: deploy, pool: worker.network.pool)
     }
     let replaced = try worker.replacedOnAllRanks()
+    Failpoint.pass(.evaluation)
     let results = try worker.evaluation.compare(
       worker.watched(Evaluation.Form(worker.network)),
       worker.watched(Evaluation.Form(network)))
@@ -83,6 +86,7 @@ package struct Delivery {
     _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate
   ) throws {
     let paths = worker.plan.paths
+    Failpoint.pass(.beforeExport)
     try AtomicFile.remove(path: paths.certificate)
     let names = worker.plan.data.classNames
     if !names.isEmpty {
@@ -90,6 +94,7 @@ package struct Delivery {
     }
     try AtomicFile.write(
       path: paths.trainingWeights, bytes: described(training, .training).safetensorsBytes())
+    Failpoint.pass(.midExport)
     if certificate.holds {
       try AtomicFile.write(
         path: paths.deployWeights, bytes: described(deploy, .deploy).safetensorsBytes())
@@ -97,6 +102,7 @@ package struct Delivery {
       try AtomicFile.remove(path: paths.deployWeights)
     }
     try AtomicFile.write(path: paths.certificate, bytes: try certificate.json())
+    Failpoint.pass(.exported)
     guard certificate.holds else {
       throw JobFailure(
         .numerics,

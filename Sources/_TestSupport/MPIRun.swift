@@ -36,19 +36,22 @@ package final class MPIJob {
   package let launcher: RunningProgram
   private let program: String
   private let scratch: ScratchDirectory
-  private let turn: Turn
+  private var turn: Turn?
   private let timeout: Double
 
-  /// - Parameter timeout: seconds after which mpirun ends the job.
+  /// - Parameters:
+  ///   - program: its name, or a path with a slash.
+  ///   - wrapper: words before the program's, of a command that becomes it.
+  ///   - timeout: seconds after which mpirun ends the job.
   package init(
-    ranks: Int, program: String = "repvgg", _ arguments: [String],
+    ranks: Int, program: String = "repvgg", wrapper: [String] = [], _ arguments: [String],
     environment: [String: String] = [:], directory: String? = nil, timeout: Double = 180
   ) throws {
     guard let executable = MPIRun.executable else {
       throw ProgramRunError(description: MPIRun.skipReason)
     }
     let path = try builtProgram(program)
-    self.program = program
+    self.program = URL(fileURLWithPath: path).lastPathComponent
     self.timeout = timeout
     turn = try Turn(besides: path)
     scratch = try ScratchDirectory()
@@ -61,7 +64,7 @@ package final class MPIJob {
     ]
     launcher = try RunningProgram(
       executable,
-      ["--oversubscribe", "--bind-to", "none", "-np", "\(ranks)", path] + arguments,
+      ["--oversubscribe", "--bind-to", "none", "-np", "\(ranks)"] + wrapper + [path] + arguments,
       environment: settings.merging(environment) { $1 }, directory: directory)
   }
 
@@ -70,6 +73,9 @@ package final class MPIJob {
 
   /// Waits for mpirun's end; call it once.
   package func wait() throws -> ProgramResult { try launcher.wait(timeout: timeout + 5) }
+
+  /// Lets others run mpirun before this value is let go of: nothing of the job runs any more.
+  package func giveTurn() { turn = nil }
 
   /// Whether all of `processes` are gone within so many seconds: ranks may outlive mpirun.
   package static func areGone(_ processes: [Int32], within seconds: Double) -> Bool {

@@ -53,17 +53,6 @@ struct FuzzedReader {
   }
 }
 
-/// What a reader did that no reader may do.
-struct Unexpected: Error, CustomStringConvertible {
-  var description: String
-
-  init(_ description: String) { self.description = description }
-}
-
-func require(_ holds: Bool, _ otherwise: @autoclosure () -> String) throws {
-  if !holds { throw Unexpected(otherwise()) }
-}
-
 func write(_ bytes: [UInt8], to path: String) throws {
   try Data(bytes).write(to: URL(fileURLWithPath: path))
 }

@@ -14,6 +14,7 @@ struct Backend {
 
   /// Under mpirun starts MPI, else a communicator of one rank.
   static func start() throws -> Backend {
+    Failpoint.pass(.beforeMPI)
     guard MPIEnvironment.isUnderMPIRun else {
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }

@@ -1,0 +1,178 @@
+import Checkpoints
+import Failpoints
+import Foundation
+import _TestSupport
+
+// Rows in which a process dies.
+
+extension Row {
+  static let undisturbed = [
+    Row(
+      0, "nothing is done to it", needs: [.mpirun],
+      .trials(short: 1, long: 24) { trial in
+        let job = try trial.makeJob()
+        // Twenty times on the same ranks, and on each number of ranks.
+        let ranks = trial.number < 20 ? CampaignJob.ranks : [1, 2, 4, 8][trial.number - 20]
+        trial.note("\(ranks) ranks")
+        try trial.requireContinuation(job, ranks: ranks)
+        trial.campaign.figures.tally("runs with the same bits", of: 0)
+      })
+  ]
+
+  static let kills = [
+    Row(
+      1, "SIGKILL of any rank at any time", needs: [.mpirun],
+      .trials(short: 3, long: 250) { try killTwice($0) }),
+    Row(
+      2, "SIGKILL at each stage of a step", needs: [.mpirun],
+      .trials(short: 2, long: 28) { trial in
+        let name = trial.take(stages)
+        let rank = trial.random.next(below: CampaignJob.ranks)
+        // Those with a count of their own within a step come much later.
+        let occurrence = 1 + trial.random.next(below: 50)
+        try strike(
+          trial, "\(name.rawValue)@\(occurrence)#\(rank):kill9", .killed())
+      }),
+    Row(
+      5, "SIGKILL of mpirun", needs: [.mpirun], .trials(short: 1, long: 10) { try killLauncher($0) }
+    ),
+    Row(
+      6, "SIGTERM to mpirun", needs: [.mpirun],
+      .trials(short: 1, long: 10) { trial in
+        try signalled(trial, [1, 75, 137, 143]) { job, _ in job.launcher.signal(SIGTERM) }
+      }),
+    Row(
+      12, "less time than the save takes: SIGUSR1, then SIGKILL", needs: [.mpirun],
+      .trials(short: 1, long: 20) { trial in
+        let pause = trial.random.next(below: 120_000)
+        trial.note("SIGKILL \(pause / 1000) ms after SIGUSR1")
+        try signalled(trial, [75, 137], failpoint: "file.mid_data@1+#0:sleep=0.03") { job, _ in
+          job.launcher.signal(SIGUSR1)
+          usleep(UInt32(pause))
+          job.launcher.signal(SIGKILL)
+        }
+      }),
+    Row(
+      13, "Ctrl-C twice", needs: [.mpirun],
+      .trials(short: 1, long: 10) { trial in
+        let pause = trial.random.next(below: 300_000)
+        try signalled(trial, [1, 75, 130, 137]) { job, _ in
+          job.launcher.signal(SIGINT)
+          usleep(UInt32(pause))
+          job.launcher.signal(SIGINT)
+        }
+      }),
+    Row(
+      17, "a rank leaves with code 0", needs: [.mpirun],
+      .trials(short: 1, long: 8) { trial in
+        let rank = trial.number % CampaignJob.ranks
+        let step = 1 + trial.random.next(below: 50)
+        // mpirun says 1 of a rank that left without MPI_Finalize, and kills the others.
+        try strike(
+          trial, "step.updated@\(step)#\(rank):exit0", Expectation(codes: Set(1...143)))
+      }),
+    Row(
+      18, "a Swift trap in one rank", needs: [.mpirun],
+      .trials(short: 1, long: 8) { trial in
+        let rank = trial.number % CampaignJob.ranks
+        let step = 1 + trial.random.next(below: 50)
+        try strike(
+          trial, "step.updated@\(step)#\(rank):trap",
+          Expectation(codes: [132, 133, 134], traps: true))
+      }),
+  ]
+
+  private static let stages: [Failpoint.Name] = [
+    .batchTaken, .statistics, .forwardDone, .bucketPosted, .backwardDone, .optimizerHalf, .updated,
+  ]
+
+  /// Steps of a few milliseconds would be over before a signal comes.
+  static let slow = "step.updated@1+#0:sleep=0.01"
+
+  /// A job with this failpoint, and the oracle; goes on on any number of ranks.
+  static func strike(
+    _ trial: Trial, _ failpoint: String, _ expected: Expectation, _ more: [String] = []
+  ) throws {
+    let ranks = trial.draw([1, 2, 4, 8])
+    trial.note("\(failpoint), going on on \(ranks) ranks")
+    let job = try trial.makeJob()
+    try trial.judgeAndContinue(
+      job, try job.run(failpoint: failpoint, more), expected, ranks: ranks)
+    trial.campaign.figures.tally("failpoints struck", of: trial.row)
+  }
+
+  /// Something is done to a job that has reached a random step.
+  static func signalled(
+    _ trial: Trial, _ codes: Set<Int>, failpoint: String = "",
+    _ deed: (MPIJob, CampaignJob) throws -> Void
+  ) throws {
+    let job = try trial.makeJob()
+    let step = 1 + trial.random.next(below: CampaignJob.steps * 2 / 3)
+    let pause = trial.random.next(below: 15_000)
+    trial.note("at step \(step) + \(pause) µs")
+    let mpi = try job.start(
+      failpoint: ([slow] + [failpoint].filter { !$0.isEmpty }).joined(separator: ";"))
+    job.await(step: step, while: { mpi.launcher.isRunning })
+    usleep(UInt32(pause))
+    try deed(mpi, job)
+    try trial.judgeAndContinue(
+      job, try job.end(mpi), Expectation(codes: codes), ranks: trial.draw([1, 2, 4, 8]))
+  }
+}
+
+// MARK: - At any time
+
+extension Row {
+  /// Two kills of one run, then its end.
+  private static func killTwice(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    var reached = 0
+    for part in 1...2 {
+      let ranks = trial.draw([2, 4, 8])
+      let victim = trial.random.next(below: ranks)
+      let mpi = try job.start(ranks: ranks)
+      if trial.random.next(below: 4) == 0 {
+        // By the clock: also before the first step and after the last.
+        let pause = trial.random.uniformDouble() * trial.campaign.seconds
+        trial.note("rank \(victim) of \(ranks) after \(Int(pause * 1000)) ms")
+        usleep(UInt32(pause * 1e6))
+      } else {
+        let left = max(1, CampaignJob.steps - reached)
+        let step = reached + 1 + trial.random.next(below: left)
+        let pause = trial.random.next(below: 15_000)
+        trial.note("rank \(victim) of \(ranks) at step \(step) + \(pause) µs")
+        job.await(step: step, part: job.log.parts.count + 1, while: { mpi.launcher.isRunning })
+        usleep(UInt32(pause))
+      }
+      let processes = mpi.ranks
+      let start = monotonicSeconds()
+      if processes.count == ranks { kill(processes[victim], SIGKILL) }
+      let result = try job.end(mpi)
+      // Too early or too late for it: mpirun has no ranks, or none any more.
+      let codes: Set<Int> = processes.count == ranks ? [0, 137] : [0]
+      if result.status == 137 {
+        trial.campaign.figures.measure(
+          "dead rank to the end of the job, s", monotonicSeconds() - start, of: 1)
+        trial.campaign.figures.tally("kills", of: 1)
+      }
+      let known = max(reached, job.log.parts.count >= part ? job.log.parts.last?.last ?? 0 : 0)
+      try trial.judge(job, result, Expectation(codes: codes), newest: reached)
+      reached = job.checkpoints.max() ?? 0
+      trial.campaign.figures.measure("steps lost, at most", Double(known - reached), of: 1)
+      try require(
+        reached >= known - 2 * CampaignJob.saveInterval, "lost steps \(reached) to \(known)")
+    }
+    try trial.requireContinuation(job, ranks: trial.draw([1, 2, 4, 8]))
+  }
+
+  private static func killLauncher(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    let step = 1 + trial.random.next(below: CampaignJob.steps * 2 / 3)
+    trial.note("at step \(step)")
+    let mpi = try job.start(failpoint: slow)
+    job.await(step: step, while: { mpi.launcher.isRunning })
+    mpi.launcher.signal(SIGKILL)
+    try trial.judgeAndContinue(
+      job, try job.end(mpi), .killed(), ranks: trial.draw([1, 2, 4, 8]))
+  }
+}

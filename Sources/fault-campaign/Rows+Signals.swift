@@ -1,0 +1,122 @@
+import Foundation
+import _TestSupport
+
+// Rows in which a job is asked to stop, or a rank does not get on.
+
+extension Row {
+  static let signals = [
+    Row(
+      7, "SIGUSR1 to mpirun", needs: [.mpirun],
+      .trials(short: 1, long: 20) { trial in
+        try stopped(trial) { mpi, _ in mpi.launcher.signal(SIGUSR1) }
+      }),
+    Row(
+      8, "SIGTERM or SIGUSR1 to one rank", needs: [.mpirun],
+      .trials(short: 2, long: 20) { trial in
+        let rank = trial.number % CampaignJob.ranks
+        let signal = trial.draw([SIGTERM, SIGUSR1])
+        try stopped(trial) { mpi, _ in
+          if let process = mpi.ranks.dropFirst(rank).first { kill(process, signal) }
+        }
+      }),
+    Row(
+      9, "SIGTERM to all ranks at once", needs: [.mpirun],
+      .trials(short: 1, long: 10) { trial in
+        try stopped(trial) { mpi, _ in mpi.ranks.forEach { kill($0, SIGTERM) } }
+      }),
+    Row(
+      10, "a second signal during the save", needs: [.mpirun],
+      .trials(short: 1, long: 12) { trial in
+        let second = trial.take([SIGUSR1, SIGTERM])
+        try signalled(
+          trial, second == SIGUSR1 ? [75] : [1, 75, 137, 143],
+          failpoint: "ckpt.before_rename@1+#0:sleep=0.1"
+        ) { mpi, _ in
+          mpi.launcher.signal(SIGUSR1)
+          usleep(50_000)
+          mpi.launcher.signal(second)
+        }
+      }),
+    Row(
+      14, "a rank stopped for a while", needs: [.mpirun],
+      .trials(short: 1, long: 4) { trial in
+        let job = try trial.makeJob()
+        let rank = trial.number % CampaignJob.ranks
+        let mpi = try job.start(failpoint: slow, more(warn: 4, abort: 60))
+        job.await(step: 15, while: { mpi.launcher.isRunning })
+        let process = try stoppedRank(mpi, rank)
+        sleep(8)
+        kill(process, SIGCONT)
+        trial.note("rank \(rank) stopped for 8 s")
+        let result = try job.end(mpi)
+        try trial.judge(
+          job, result, Expectation(codes: [0], says: ["watchdog", "rank \(rank) (pid"]))
+        try trial.requireContinuation(job)
+      }),
+    Row(
+      15, "a rank stopped for ever", needs: [.mpirun],
+      .trials(short: 1, long: 4) { trial in
+        let job = try trial.makeJob()
+        let rank = trial.number % CampaignJob.ranks
+        let mpi = try job.start(failpoint: slow, more(warn: 2, abort: 6))
+        job.await(step: 15, while: { mpi.launcher.isRunning })
+        let start = monotonicSeconds()
+        _ = try stoppedRank(mpi, rank)
+        trial.note("rank \(rank) stopped")
+        let result = try job.end(mpi)
+        let seconds = monotonicSeconds() - start
+        try require(seconds < 20, "the job ended after \(Int(seconds)) s")
+        try trial.judgeAndContinue(
+          job, result, Expectation(codes: [70], says: ["no progress", "waits for rank \(rank)"]))
+      }),
+    Row(
+      16, "a rank that is slower than the others", needs: [.mpirun],
+      .trials(short: 1, long: 4) { trial in
+        let job = try trial.makeJob()
+        let rank = trial.number % CampaignJob.ranks
+        let result = try job.run(failpoint: "step.forward_done@1+#\(rank):sleep=0.05")
+        try trial.judge(job, result, .done)
+        let stragglers = job.log.lines.last?.members["stragglers"] as? [String: Int] ?? [:]
+        let worst = stragglers.max { $0.value < $1.value }
+        try require(
+          worst?.key == "\(rank)" && (worst?.value ?? 0) > CampaignJob.steps / 2,
+          "slow rank \(rank) among \(stragglers)")
+        try trial.requireContinuation(job)
+      }),
+  ]
+
+  private static func more(warn: Int, abort: Int) -> [String] {
+    ["--set", "watchdog.warn_seconds=\(warn)", "--set", "watchdog.abort_seconds=\(abort)"]
+  }
+
+  private static func stoppedRank(_ mpi: MPIJob, _ rank: Int) throws -> Int32 {
+    guard let process = mpi.ranks.dropFirst(rank).first else {
+      throw Unexpected("no rank \(rank) runs")
+    }
+    kill(process, SIGSTOP)
+    return process
+  }
+
+  /// Asked at a random step: one save, code 75, and not a step lost.
+  private static func stopped(
+    _ trial: Trial, _ deed: (MPIJob, CampaignJob) throws -> Void
+  ) throws {
+    let job = try trial.makeJob()
+    let step = 1 + trial.random.next(below: CampaignJob.steps * 2 / 3)
+    trial.note("at step \(step)")
+    let mpi = try job.start(failpoint: slow)
+    job.await(step: step, while: { mpi.launcher.isRunning })
+    try deed(mpi, job)
+    try trial.judge(job, try job.end(mpi), .stopped)
+    guard let part = job.log.parts.last else { throw Unexpected("no step was trained") }
+    let saves = part.lines.filter { $0.event == "checkpoint" && $0.step == part.last }.count
+    try require(saves == 1, "\(saves) saves after the last step \(part.last)")
+    try require(job.checkpoints.max() == part.last, "the last step, \(part.last), is not saved")
+    trial.campaign.figures.measure("steps lost to a request to stop", 0, of: trial.row)
+    let ranks = trial.draw([1, 2, 4, 8])
+    trial.note("going on on \(ranks) ranks")
+    try trial.requireContinuation(job, ranks: ranks)
+    try require(job.log.parts.last?.start == part.last, "went on from another step")
+    trial.campaign.figures.tally("requests to stop", of: trial.row)
+  }
+}
