@@ -1,9 +1,10 @@
 import Foundation
 import ImageData
-import Orchestration
 import RunPlanning
 import Testing
 import _TestSupport
+
+@testable import Orchestration
 
 /// How often in a row a step was not survived.
 @Suite struct AttemptLogTests {
@@ -63,12 +64,14 @@ import _TestSupport
     struct Broken: Error {}
     let log = open()
     #expect(throws: JobFailure.self) {
-      try AttemptLog.attempt(log) { throw JobFailure(.badData, "x") }
+      try AttemptLog.attempt(log) { () throws -> Void in throw JobFailure(.badData, "x") }
     }
     #expect(open().deaths == nil)
     let second = open()
     second.begin(step: 3)
-    #expect(throws: Broken.self) { try AttemptLog.attempt(second) { throw Broken() } }
+    #expect(throws: Broken.self) {
+      try AttemptLog.attempt(second) { () throws -> Void in throw Broken() }
+    }
     #expect(open().deaths == .init(step: 3, count: 1))
   }
 
@@ -122,7 +125,7 @@ import _TestSupport
         training: {global_batch: 32, shards: 8, epochs: 3}
         """, file: "config.yaml", overrides: [])
     let dataset = try SyntheticDataset(
-      count: 90, classes: 10, channels: 3, height: 8, width: 8, seed: 1)
+      count: 90, classes: 10, channels: 1, height: 8, width: 8, seed: 1)
     let plan = try RunPlan.resolve(
       config: config, worldSize: 1, threads: 1,
       data: DataSummary(train: dataset, test: dataset, config: config),
