@@ -54,7 +54,7 @@ package struct Checkpoint: Sendable, Equatable {
     return bytes
   }
 
-  private static func manifest(in handle: borrowing DirectoryHandle) throws(CheckpointError)
+  static func manifest(in handle: borrowing DirectoryHandle) throws(CheckpointError)
     -> Manifest
   {
     let path = "\(handle.path)/\(Manifest.fileName)"
@@ -67,7 +67,7 @@ package struct Checkpoint: Sendable, Equatable {
     return try Manifest(bytes, path: path)
   }
 
-  private static func check(_ file: Manifest.File, in handle: borrowing DirectoryHandle)
+  static func check(_ file: Manifest.File, in handle: borrowing DirectoryHandle)
     throws(CheckpointError)
   {
     let path = "\(handle.path)/\(file.name)"

@@ -28,11 +28,10 @@ extension CheckpointStore {
     return step
   }
 
-  /// Removes all checkpoints but the newest `keep` and the best one, and returns their steps.
+  /// The steps of all checkpoints but the newest `keep` and the best one, newest first.
   ///
   /// Where none of those that stay is good, the newest good one stays as well.
-  @discardableResult
-  package func prune() throws(CheckpointError) -> [Int] {
+  package func superfluous() throws(CheckpointError) -> [Int] {
     let steps = Array(try list().reversed())
     let best = self.best
     var stays = steps.prefix(keep).filter { $0 != best }
@@ -42,6 +41,14 @@ extension CheckpointStore {
     if let last = try superfluousGoodOne(of: superfluous, beside: stays) {
       superfluous.removeAll { $0 == last }
     }
+    return superfluous
+  }
+
+  /// Removes the superfluous checkpoints and returns their steps.
+  @discardableResult
+  package func prune() throws(CheckpointError) -> [Int] {
+    let superfluous = try superfluous()
+    guard !superfluous.isEmpty else { return [] }
     Failpoint.pass(.beforePrune)
     let handle = try DirectoryHandle(path: directory, .writing)
     for step in superfluous {

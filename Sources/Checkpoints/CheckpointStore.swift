@@ -157,10 +157,15 @@ extension CheckpointStore {
     return "\(name) was damaged: moved aside to \(aside)\(removed)"
   }
 
-  private static func isMovedAside(_ name: String) -> Bool {
+  private static func isMovedAside(_ name: String) -> Bool { stepMovedAside(name) != nil }
+
+  /// The step of a checkpoint that was moved aside; nil for any other name.
+  static func stepMovedAside(_ name: String) -> Int? {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 2 && parts[1].utf8.count == 16 && parts[0].hasPrefix("damaged-")
-      && step(of: String(parts[0].dropFirst(8))) != nil
+    guard parts.count == 2, parts[1].utf8.count == 16, parts[0].hasPrefix("damaged-") else {
+      return nil
+    }
+    return step(of: String(parts[0].dropFirst(8)))
   }
 
   private func write(

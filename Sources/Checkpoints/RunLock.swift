@@ -47,30 +47,40 @@ package final class RunLock {
           continue
         }
         throw CheckpointError(
-          .permission, path: path,
-          "the run is in use by \(holder(descriptor)); wait for it to end or choose another output")
+          .permission, path: path, "the run is in use by \(holder(descriptor))")
       default: throw .system("flock", path: path, .writing)
       }
     }
     return true
   }
 
-  /// Who wrote the file, for the message.
+  /// Who wrote the file, and what to do about it, for the message.
   private static func holder(_ descriptor: Int32) -> String {
+    let other = "wait for it to end or choose another output"
     var text = [UInt8](repeating: 0, count: 300)
     let count = pread(descriptor, &text, text.count, 0)
     let words = String(decoding: text.prefix(max(count, 0)), as: UTF8.self)
       .split(whereSeparator: \.isWhitespace)
-    guard words.count == 2, let process = Int32(words[1]) else { return "another job" }
-    return "process \(process) on \(words[0])"
+    guard words.count == 2, let process = Int32(words[1]) else { return "another job; \(other)" }
+    let holder = "process \(process) on \(words[0])"
+    guard words[0] != hostName else {
+      return "\(holder); \(other), or stop it: kill -USR1 \(process)"
+    }
+    // The kernel releases a lock with its process. A file server learns of a lost host later.
+    return "\(holder); \(other), or stop it there; if \(words[0]) was lost, its file server frees "
+      + "the lock within minutes"
   }
 
-  private static func sign(_ descriptor: Int32, path: String) throws(CheckpointError) {
+  private static var hostName: String {
     var host = [CChar](repeating: 0, count: 256)
     gethostname(&host, host.count - 1)
     let name = String(
       decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let line = "\(name.isEmpty ? "localhost" : name) \(getpid())\n"
+    return name.isEmpty ? "localhost" : name
+  }
+
+  private static func sign(_ descriptor: Int32, path: String) throws(CheckpointError) {
+    let line = "\(hostName) \(getpid())\n"
     guard ftruncate(descriptor, 0) == 0,
       pwrite(descriptor, line, line.utf8.count, 0) == line.utf8.count
     else { throw .system("write", path: path, .writing) }

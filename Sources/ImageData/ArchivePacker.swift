@@ -114,6 +114,7 @@ package struct ArchivePacker: Sendable {
 
   /// Throws where `output` holds what was not packed from the same data in the same way.
   package func requireFits() throws(DataError) {
+    var isOurs = false
     for name in [PackManifest.finishedName, PackManifest.unfinishedName] {
       guard let other = try PackManifest.read("\(output)/\(name)") else { continue }
       if let difference = manifest.difference(from: other) {
@@ -122,6 +123,10 @@ package struct ArchivePacker: Sendable {
           "\(output): holds what was packed from \(other.source) (\(difference)); choose another "
             + "--output, or remove it")
       }
+      isOurs = true
+    }
+    if isOurs {
+      _ = try hasClasses()
       return
     }
     let foreign = try entries().first {
@@ -165,7 +170,8 @@ package struct ArchivePacker: Sendable {
     }
     let finished = "\(output)/\(PackManifest.finishedName)"
     let unfinished = "\(output)/\(PackManifest.unfinishedName)"
-    var isFinished = access(finished, F_OK) == 0
+    // Both are there where somebody has copied one: what it says is checked, then one is made of them.
+    var isFinished = access(finished, F_OK) == 0 && access(unfinished, F_OK) != 0
     var open: [Job] = []
     for job in jobs where try !isThere(job) { open.append(job) }
     let hasClasses = try hasClasses()
@@ -180,9 +186,9 @@ package struct ArchivePacker: Sendable {
       try PendingFile.write(
         manifest.bytes(), directory: output, name: PackManifest.unfinishedName)
     }
-    try removeTemporaries()
+    try removeTemporaries(jobs)
     if !hasClasses {
-      try PendingFile.write(classList, directory: output, name: "classes.txt")
+      try PendingFile.write(classList, directory: output, name: Self.classFile)
     }
     try make(open, watching)
     if !isFinished {
@@ -197,13 +203,24 @@ package struct ArchivePacker: Sendable {
 
   private var classList: [UInt8] { classNames.flatMap { Array($0.utf8) + [UInt8(ascii: "\n")] } }
 
+  private static let classFile = "classes.txt"
+
+  /// Whether the list of classes is there; throws where it is another: somebody has edited it.
   private func hasClasses() throws(DataError) -> Bool {
-    guard access("\(output)/classes.txt", F_OK) == 0 else { return false }
-    let file = try RegularFile(path: "\(output)/classes.txt")
-    guard file.size == classList.count else { return false }
+    let path = "\(output)/\(Self.classFile)"
+    var status = stat()
+    // A link that leads nowhere is something too.
+    guard lstat(path, &status) == 0 else { return false }
+    let file = try RegularFile(path: path)
     let buffer = ByteBuffer()
-    try file.read(at: 0, count: file.size, into: buffer)
-    return buffer.all.elementsEqual(classList)
+    if file.size == classList.count {
+      try file.read(at: 0, count: file.size, into: buffer)
+      if buffer.all.elementsEqual(classList) { return true }
+    }
+    throw DataError(
+      .cannotCreate,
+      "\(path): does not list the classes of the images as they are packed; remove it, or choose "
+        + "another --output")
   }
 
   private func bytes(of jobs: [Job]) throws(DataError) -> Int {
@@ -212,13 +229,33 @@ package struct ArchivePacker: Sendable {
     return sum
   }
 
-  /// Files that a run which was killed could not remove.
-  private func removeTemporaries() throws(DataError) {
-    for name in try entries() where name.hasPrefix(".") && name.hasSuffix(".tmp") {
-      guard unlink("\(output)/\(name)") == 0 else {
+  /// Removes what a run which was killed could not: files on their way to the names of this pack.
+  private func removeTemporaries(_ jobs: [Job]) throws(DataError) {
+    var names = Set([Self.classFile, PackManifest.unfinishedName])
+    for job in jobs { names.formUnion([job.name, ".\(job.name).repvgg-index"]) }
+    for name in try entries() {
+      guard let planned = Self.plannedName(ofTemporary: name), names.contains(planned) else {
+        continue
+      }
+      guard unlink("\(output)/\(name)") == 0 || errno == ENOENT else {
         throw PendingFile.error("cannot be removed", "\(output)/\(name)", errno)
       }
     }
+  }
+
+  /// What a temporary was to be called: `a.tar` of `.a.tar.123.tmp`, and `.a.tar.repvgg-index` of
+  /// `.a.tar.repvgg-index.45.123.tmp`; nil for any other name.
+  private static func plannedName(ofTemporary name: String) -> String? {
+    var parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count > 3, parts[0].isEmpty, parts.last == "tmp",
+      UInt64(parts[parts.count - 2]) != nil
+    else { return nil }
+    parts.removeLast(2)
+    if UInt64(parts[parts.count - 1]) != nil, parts[parts.count - 2] == "repvgg-index" {
+      parts.removeLast()
+      return parts.joined(separator: ".")
+    }
+    return parts.dropFirst().joined(separator: ".")
   }
 
   private func make(

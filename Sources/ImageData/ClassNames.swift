@@ -7,7 +7,7 @@ package enum ClassNames {
   /// The names in a file. Throws where a line is empty, since the labels behind it would be others,
   /// and where a name stands there twice.
   package static func read(path: String) throws(DataError) -> [String] {
-    let lines = try lines(of: path)
+    let lines = try lines(of: path).map { RegularFile.text($0) }
     var seen: [[UInt8]: Int] = [:]
     for (label, name) in lines.enumerated() {
       guard !name.isEmpty else {
@@ -50,14 +50,14 @@ package enum ClassNames {
   }
 
   /// Without the breaks, which may be those of other systems; the last line may lack its own.
-  static func lines(of path: String) throws(DataError) -> [String] {
+  static func lines(of path: String) throws(DataError) -> [[UInt8]] {
     let stream = try ByteStream(path: path)
     guard stream.storedSize <= 64 << 20 else {
       throw DataError(.malformed, "\(path): has \(stream.storedSize) bytes; is it a list of names?")
     }
     let bytes = try stream.read(stream.storedSize)
     var lines = bytes.split(separator: 10, omittingEmptySubsequences: false).map { line in
-      RegularFile.text(Array(line.last == 13 ? line.dropLast() : line))
+      Array(line.last == 13 ? line.dropLast() : line)
     }
     while lines.last?.isEmpty == true { lines.removeLast() }
     return lines

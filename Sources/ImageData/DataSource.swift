@@ -13,10 +13,9 @@ package struct DataSource: Sendable {
     }
 
     /// The sample's name as `data.exclude` takes it: below the directory that holds the splits.
-    package func listedName(of sample: Int) -> String {
-      let name = dataset.name(of: sample)
-      let above = dataset.directory.map { Datasets.nameAbove($0).count } ?? 0
-      return String(name.dropFirst(above))
+    package func listedName(of sample: Int) -> [UInt8] {
+      let above = dataset.directory.map { Datasets.nameAbove(Array($0.utf8)).count } ?? 0
+      return Array(dataset.nameBytes(of: sample).dropFirst(above))
     }
   }
 
@@ -39,11 +38,17 @@ package struct DataSource: Sendable {
     try Datasets.requireDirectory(directory)
     let base = directory.hasSuffix("/") ? directory : directory + "/"
     let beside = try Datasets.archives(in: directory)
+    // Archives of one split alone: the directory may be the split's, as training knows them.
+    let isOfOneSplit =
+      [Datasets.Split.train, .test].filter { split in
+        beside.contains(where: split.isNamed(by:))
+      }.count == 1
+    let places = isOfOneSplit ? [directory, base + ".."] : [directory]
     var splits: [Split] = []
     for (name, split) in [("train", Datasets.Split.train), ("val", .test)] {
       let archives = beside.filter(split.isNamed(by:))
       if !archives.isEmpty {
-        splits.append(Split(name: name, dataset: try Self.archives(archives, in: [directory])))
+        splits.append(Split(name: name, dataset: try Self.archives(archives, in: places)))
       } else if let word = split.words.first(where: { Self.isDirectory(base + $0) }) {
         let dataset = try Self.open(base + word, above: directory)
         splits.append(Split(name: name, dataset: dataset))
@@ -68,6 +73,7 @@ package struct DataSource: Sendable {
   ) throws(DataError) -> any Dataset {
     let archives = try Datasets.archives(in: directory)
     if archives.isEmpty { return try FolderDataset(root: directory) }
+    // As training looks for it.
     return try Self.archives(archives, in: [directory, parent])
   }
 

@@ -34,6 +34,9 @@ package protocol Dataset: Sendable {
   /// Where `sample` comes from, for messages: `train-images-idx3-ubyte.gz[123]`.
   func name(of sample: Int) -> String
 
+  /// The same as the system takes it: names need not be UTF-8.
+  func nameBytes(of sample: Int) -> [UInt8]
+
   /// The directory in which all samples lie, as it was named; nil where there is none of the kind.
   var directory: String? { get }
 
@@ -67,6 +70,7 @@ extension Dataset {
   package var residentBytes: Int { 0 }
   package var directory: String? { nil }
   package func origin(of sample: Int) -> SampleOrigin? { nil }
+  package func nameBytes(of sample: Int) -> [UInt8] { Array(name(of: sample).utf8) }
 
   package func storedSize(of sample: Int) -> Int {
     if case .pixels(let height, let width, let channels) = form { return height * width * channels }

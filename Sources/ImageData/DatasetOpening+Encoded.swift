@@ -38,7 +38,9 @@ extension Datasets {
     let data = config.data
     let paths = try archives(of: split, data)
     let parent = paths[0].lastIndex(of: "/").map { String(paths[0][..<$0]) } ?? "."
-    let names = try classNames(in: [parent, data.directory])
+    // Beside the archives, and above a split's own directory.
+    let isOwn = parent != String(data.directory.reversed().drop { $0 == "/" }.reversed())
+    let names = try classNames(in: isOwn ? [parent, parent + "/..", data.directory] : [parent])
     let dataset = try TarDataset(paths: paths, classNames: names)
     if split == .train { try requireSeveralClasses(dataset, parent) }
     return try limited(
@@ -56,11 +58,16 @@ extension Datasets {
   }
 
   /// Names of the other split's class directories, its images not listed; nil where it is not there.
-  static func classDirectories(besides split: Split, _ data: RunConfig.Data) -> [String]? {
+  static func classDirectories(
+    besides split: Split, _ data: RunConfig.Data
+  ) throws(DataError) -> [String]? {
     guard let root = try? directory(of: split == .train ? .test : .train, data),
       let listing = try? DirectoryListing(path: Array(root.utf8), isWanted: { _ in false }),
       !listing.directories.isEmpty
     else { return nil }
+    for name in listing.directories {
+      try ClassNames.check(name, path: "\(root)/\(RegularFile.text(name))")
+    }
     return listing.directories.map { RegularFile.text($0) }
   }
 
@@ -129,24 +136,25 @@ extension Datasets {
   }
 
   /// What stands in front of a directory's own name: `/data/` of `/data/train`.
-  static func nameAbove(_ directory: String) -> Substring {
-    let name = directory.hasSuffix("/") ? directory.dropLast() : directory[...]
-    return name.lastIndex(of: "/").map { name[...$0] } ?? ""
+  static func nameAbove(_ directory: [UInt8]) -> ArraySlice<UInt8> {
+    let slash = UInt8(ascii: "/")
+    let name = directory.last == slash ? directory.dropLast() : directory[...]
+    return name.lastIndex(of: slash).map { name[...$0] } ?? []
   }
 
   /// Without the samples whose names the file lists: whole, below `root`, or below the directory
-  /// above it.
+  /// above it. Byte for byte: two spellings of an accent are two names.
   private static func excluding(
     _ path: String, from dataset: any Dataset, root: String
   ) throws(DataError) -> any Dataset {
     guard !path.isEmpty else { return dataset }
-    let names = Set(try ClassNames.lines(of: path))
-    let start = root.hasSuffix("/") ? root : root + "/"
-    let parents = nameAbove(root).count
+    let names = Set(try ClassNames.lines(of: path).map { $0[...] })
+    let start = Array((root.hasSuffix("/") ? root : root + "/").utf8)
+    let parents = nameAbove(Array(root.utf8)).count
     let kept = (0..<dataset.count).filter { sample in
-      let name = dataset.name(of: sample)
-      return !names.contains(name) && !names.contains(String(name.dropFirst(parents)))
-        && !(name.hasPrefix(start) && names.contains(String(name.dropFirst(start.count))))
+      let name = dataset.nameBytes(of: sample)
+      return !names.contains(name[...]) && !names.contains(name.dropFirst(parents))
+        && !(name.starts(with: start) && names.contains(name.dropFirst(start.count)))
     }
     guard !kept.isEmpty else {
       throw DataError(.malformed, "\(path): leaves no image of \(root)")

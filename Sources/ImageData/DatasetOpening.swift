@@ -45,7 +45,7 @@ package enum Datasets {
           + "as many")
     }
     guard config.data.format == .folder else { return dataset }
-    if let others = classDirectories(besides: split, config.data) {
+    if let others = try classDirectories(besides: split, config.data) {
       let (train, test) = split == .train ? (names, others) : (others, names)
       try requireSameClasses(train, test, test: dataset.name(of: 0))
     } else if names.count < expected {

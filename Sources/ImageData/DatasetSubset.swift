@@ -44,6 +44,7 @@ struct DatasetSubset: Dataset {
   func label(of sample: Int) -> Int { whole.label(of: place(sample)) }
   func storedSize(of sample: Int) -> Int { whole.storedSize(of: place(sample)) }
   func name(of sample: Int) -> String { whole.name(of: place(sample)) }
+  func nameBytes(of sample: Int) -> [UInt8] { whole.nameBytes(of: place(sample)) }
   var directory: String? { whole.directory }
   func origin(of sample: Int) -> SampleOrigin? { whole.origin(of: place(sample)) }
   func read(_ sample: Int, into bytes: ByteBuffer) throws(DataError) {

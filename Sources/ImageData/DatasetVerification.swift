@@ -72,10 +72,11 @@ package struct DatasetVerification: Sendable {
 
   package var samples: Int { source.splits.reduce(0) { $0 + $1.dataset.count } }
 
-  /// Looks at everything. Keeps 32 bytes a sample.
+  /// Looks at everything. Keeps 32 bytes a sample, and needs up to 70 while it looks for duplicates.
   ///
   /// - Parameter watching: called now and then on this thread with the samples and bytes done.
-  /// - Throws: where the system lends no thread or memory; damage is reported.
+  /// - Throws: where the system lends no thread or memory or fails to read, which says nothing of the
+  ///   image; damage is reported, and so is a file that is gone, short or not to be read by this user.
   package func run(
     watching: (_ samples: Int, _ bytes: Int) -> Void
   ) throws(DataError) -> Report {
@@ -83,7 +84,8 @@ package struct DatasetVerification: Sendable {
     var (digests, unread) = ([UInt8](), Set<Int>())
     var (samples, bytes) = (0, 0)
     for (number, split) in source.splits.enumerated() {
-      let tally = Tally(split, number: number, reasons: Self.keptReasons - report.damage.count)
+      let tally = Tally(
+        split, number: number, reasons: max(0, Self.keptReasons - report.damage.count))
       try ParallelWork.run(
         (split.dataset.count + Self.chunk - 1) / Self.chunk, threads: threads,
         watching: {
@@ -96,9 +98,10 @@ package struct DatasetVerification: Sendable {
           tally.add(try check.outcome(of: sample), sample: sample)
         }
       }
-      let state = tally.state.withLock { $0 }
+      var state = tally.state.withLock { $0 }
       report.splits.append(state.split)
-      report.damage += state.damage.sorted { $0.place.sample < $1.place.sample }
+      state.dropReasons()
+      report.damage += state.damage
       unread.formUnion(state.unread.map { $0 + samples })
       digests += state.digests
       samples += split.dataset.count
@@ -164,7 +167,23 @@ private final class Tally: Sendable {
     var digests: [UInt8]
     /// Samples without a digest.
     var unread: Set<Int> = []
+    /// How many reasons are kept: of the first samples, whichever thread comes to them first.
     var reasons: Int
+    var keptReasons = 0
+
+    mutating func add(_ damaged: DatasetVerification.Damage) {
+      damage.append(damaged)
+      keptReasons += 1
+      // Now and then, so that sorting costs little beside decoding.
+      if keptReasons >= 2 * reasons + 1_000 { dropReasons() }
+    }
+
+    /// Brings the damage in order and drops the reasons beyond those that are kept.
+    mutating func dropReasons() {
+      damage.sort { $0.place.sample < $1.place.sample }
+      for index in damage.indices.dropFirst(reasons) { damage[index].reason = "" }
+      keptReasons = min(reasons, damage.count)
+    }
   }
 
   let state: Mutex<State>
@@ -198,9 +217,7 @@ private final class Tally: Sendable {
       case .good(let header): Self.add(header, sample, to: &state.split)
       case .damaged(let reason):
         state.split.damaged += 1
-        let place = DatasetVerification.Place(split: number, sample: sample)
-        let isKept = state.damage.count < state.reasons
-        state.damage.append(.init(place: place, reason: isKept ? reason : ""))
+        state.add(.init(place: .init(split: number, sample: sample), reason: reason))
       }
     }
   }
@@ -255,10 +272,12 @@ private final class SampleCheck {
 
   init(_ dataset: any Dataset) { self.dataset = dataset }
 
-  /// - Throws: where the system lends no memory.
+  /// - Throws: where the system lends no memory or fails to read.
   func outcome(of sample: Int) throws(DataError) -> Outcome {
     do throws(DataError) {
       try dataset.read(sample, into: stored)
+    } catch  where error.kind == .io {
+      throw error
     } catch {
       return Outcome(result: .damaged(withoutName(error.message, sample)))
     }

@@ -61,6 +61,7 @@ package struct FolderDataset: Dataset {
   package func storedSize(of sample: Int) -> Int { index.size(of: sample) }
 
   package func name(of sample: Int) -> String { RegularFile.text(path(of: sample)) }
+  package func nameBytes(of sample: Int) -> [UInt8] { path(of: sample) }
 
   package var directory: String? { RegularFile.text(root) }
 

@@ -105,10 +105,12 @@ package struct TarDataset: Dataset {
     return shard.index.place(of: sample - shard.first).size
   }
 
-  package func name(of sample: Int) -> String {
+  package func name(of sample: Int) -> String { RegularFile.text(nameBytes(of: sample)) }
+
+  package func nameBytes(of sample: Int) -> [UInt8] {
     let shard = shard(of: sample)
-    let key = RegularFile.text(shard.index.key(of: sample - shard.first))
-    return "\(RegularFile.text(shard.path))[\(key)]"
+    return shard.path + Array("[".utf8) + shard.index.key(of: sample - shard.first)
+      + Array("]".utf8)
   }
 
   package var directory: String? {

@@ -32,8 +32,7 @@ package final class AttemptLog {
   private var step = 0
   private var record: [UInt8]
 
-  /// Takes up the record at `path`, in the run's directory, and begins an attempt before its first
-  /// step; where `deaths` has reached the limit none is begun.
+  /// Takes up the record at `path`, in the run's directory. Nothing is written before `start`.
   ///
   /// A record that cannot be read counts as none, and one that cannot be written counts nothing: both
   /// are said in `notes` and keep no run from training.
@@ -63,14 +62,20 @@ package final class AttemptLog {
     }
     (self.deaths, self.notes) = (deaths, notes)
     record = Record(setup: setup, running: true, step: 0, deaths: deaths).bytes
-    isRefused ? end() : write()
-    if descriptor >= 0 { ftruncate(descriptor, off_t(record.count)) }
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Whether the run is not to be tried again as it stands.
   package var isRefused: Bool { (deaths?.count ?? 0) >= Self.limit }
+
+  /// The attempt begins: a death from here on counts, before the first step too. One that is refused
+  /// is none.
+  package func start() {
+    guard !isRefused else { return }
+    write()
+    if descriptor >= 0 { ftruncate(descriptor, off_t(record.count)) }
+  }
 
   /// Step `step`, from 1, begins; one more than the last for the evaluation and delivery at the end.
   package func begin(step: Int) {
@@ -87,10 +92,12 @@ package final class AttemptLog {
     write()
   }
 
-  /// Runs `body`, all that follows the opening of the run directory, as an attempt: an orderly return
-  /// and a failure of all ranks end it; any other error is this rank's alone and counts as a death.
+  /// Starts the attempt and runs `body`, all that follows the opening of the run directory: an orderly
+  /// return and a failure of all ranks end it; any other error is this rank's alone and counts as a
+  /// death.
   package static func attempt<Value>(_ log: AttemptLog?, _ body: () throws -> Value) throws -> Value
   {
+    log?.start()
     do {
       let value = try body()
       log?.end()

@@ -10,7 +10,8 @@ import Tensors
 /// `Sendable`: it belongs to its rank's thread, and its pool divides the work.
 ///
 /// The network computes on images of one size at a time. What it knows does not depend on that size;
-/// what it computes with is laid out anew by `resize(to:)`, in the same memory.
+/// what it computes with is laid out anew by `resize(to:)`, in the memory of the largest size; what
+/// blocks have of their own (squeeze-excitation, folded weights) is allocated anew.
 package final class TrainingNetwork {
   package private(set) var shape: NetworkShape
   package let table: ParameterTable

@@ -55,21 +55,47 @@ package final class MPIJob {
     self.timeout = timeout
     turn = try Turn(besides: path)
     scratch = try ScratchDirectory()
-    let settings = [
+    launcher = try RunningProgram(
+      executable,
+      ["--oversubscribe", "--bind-to", "none", "-np", "\(ranks)"] + wrapper + [path] + arguments,
+      environment: MPIJob.settings(scratch, timeout).merging(environment) { $1 },
+      directory: directory)
+  }
+
+  private static func settings(_ scratch: ScratchDirectory, _ timeout: Double) -> [String: String] {
+    [
       "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
       "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
       // Segments of killed ranks go with the directory.
       "OMPI_MCA_btl_vader_backing_directory": scratch.path, "TMPDIR": scratch.path,
       "MPIEXEC_TIMEOUT": "\(Int(timeout))",
     ]
-    launcher = try RunningProgram(
-      executable,
-      ["--oversubscribe", "--bind-to", "none", "-np", "\(ranks)"] + wrapper + [path] + arguments,
-      environment: settings.merging(environment) { $1 }, directory: directory)
   }
 
+  /// A job that `script` starts, which calls mpirun itself: `launch/train`.
+  package init(
+    script: String, program: String = "repvgg", _ arguments: [String],
+    environment: [String: String] = [:], directory: String? = nil, timeout: Double = 180
+  ) throws {
+    let path = try builtProgram("repvgg")
+    self.program = program
+    self.timeout = timeout
+    turn = try Turn(besides: path)
+    scratch = try ScratchDirectory()
+    launcher = try RunningProgram(
+      script, arguments,
+      environment: MPIJob.settings(scratch, timeout).merging(["REPVGG_PROGRAM": path]) { $1 }
+        .merging(environment) { $1 }, directory: directory)
+  }
+
+  /// mpirun, where a script has started it.
+  package var mpirun: Int32? { launcher.children(named: "mpirun").last }
+
   /// Process numbers of the ranks that run now, lowest first; empty before they are started.
-  package var ranks: [Int32] { launcher.children(named: program) }
+  package var ranks: [Int32] {
+    let parent = mpirun ?? launcher.processID
+    return RunningProgram.children(of: parent, named: program)
+  }
 
   /// Waits for mpirun's end; call it once.
   package func wait() throws -> ProgramResult { try launcher.wait(timeout: timeout + 5) }

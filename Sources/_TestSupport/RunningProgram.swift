@@ -58,10 +58,15 @@ package final class RunningProgram {
 
   /// Processes named `name` that this program has started, in the order of their numbers.
   package func children(named name: String) -> [Int32] {
+    Self.children(of: processID, named: name)
+  }
+
+  /// Processes named `name` whose parent is `parent`, in the order of their numbers.
+  package static func children(of parent: Int32, named name: String) -> [Int32] {
     let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return processes.compactMap { Int32($0) }.sorted().filter { child in
       guard let process = ProcessState(of: child) else { return false }
-      return process.name == name && process.parent == processID && !process.hasEnded
+      return process.name == name && process.parent == parent && !process.hasEnded
     }
   }
 

@@ -38,6 +38,7 @@ func run(_ invocation: Invocation) -> Int32 {
   case .inspect: return alone { try InspectCommand.run(invocation) }
   case .collect: return alone { try CollectCommand.run(invocation) }
   case .data: return alone { try DataCommand.run(invocation) }
+  case .checkpoint: return alone { try CheckpointCommand.run(invocation) }
   case .help:
     let topic = invocation.positionals.first.flatMap(CommandName.init)
     Speaker.say(topic.map(HelpText.command) ?? HelpText.program)

@@ -4,7 +4,7 @@ import _TestSupport
 
 private let commands = [
   "train", "plan", "evaluate", "fuse", "inspect", "replay", "bench", "doctor", "collect",
-  "data", "completion", "help", "version",
+  "data", "checkpoint", "completion", "help", "version",
 ]
 
 /// A command line that must be refused, and what must be said about it.
@@ -26,6 +26,17 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(["tra\nin\u{1B}"], "unknown command 'tra?in?', did you mean train?; see repvgg help"),
     .init(["train"], "CONFIG is missing; see repvgg train --help"),
     .init(["train", ""], "CONFIG is empty; see repvgg train --help"),
+    .init(["checkpoint"], "ACTION is missing; see repvgg checkpoint --help"),
+    .init(["checkpoint", "list"], "RUN is missing; see repvgg checkpoint --help"),
+    .init(
+      ["checkpoint", "list", "a", "--keep", "2"],
+      "--keep has no effect on checkpoint list; see repvgg checkpoint --help"),
+    .init(
+      ["checkpoint", "prune", "a", "--keep", "0"],
+      "--keep '0' is not a whole number from 1 to 1000000; see repvgg checkpoint --help"),
+    .init(
+      ["checkpoint", "prune", "a", "--step", "2"],
+      "--step has no effect on checkpoint prune; see repvgg checkpoint --help"),
     .init(["train", "a", "b"], "unexpected argument 'b'; see repvgg train --help"),
     .init(["train", "--", "a", "--json"], "unexpected argument '--json'; see repvgg train --help"),
     .init(

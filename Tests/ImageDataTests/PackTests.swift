@@ -1,6 +1,7 @@
 import Glibc
 import ImageData
 import Images
+import RunPlanning
 import Tensors
 import Testing
 import _TestSupport
@@ -192,6 +193,71 @@ import _TestSupport
         output: scratch.path("data/train/new/out"), options: PackOptions())
     }
     #expect(inside.message.contains("lies among the images"))
+  }
+
+  /// Training looks for the names where packing and verifying do.
+  @Test func classesAreNamedAboveTheDirectoriesOfTheSplits() throws {
+    let scratch = try images()
+    try pack(scratch)
+    for split in ["train", "val"] {
+      let name = "\(split)-000000.tar"
+      try scratch.write(scratch.read("out/\(name)"), to: "set/of \(split)/\(name)")
+    }
+    try scratch.write(scratch.read("out/classes.txt"), to: "set/classes.txt")
+    var config = RunConfig()
+    config.data.format = .tar
+    config.data.trainImages = scratch.path("set/of train")
+    config.data.testImages = scratch.path("set/of val")
+    let (train, test) = try Datasets.open(config: config)
+    #expect(train.classNames == ["a cat", "böse", "z"] && test.classNames == train.classNames)
+    let source = try DataSource(directory: scratch.path("set/of train"))
+    #expect(source.splits.map(\.dataset.classNames) == [train.classNames])
+    // Beside the archives comes first.
+    try scratch.write("x\ny\nz\n", to: "set/of train/classes.txt")
+    try scratch.write("x\ny\nz\n", to: "set/of val/classes.txt")
+    #expect(try Datasets.open(config: config).train.classNames == ["x", "y", "z"])
+  }
+
+  /// A person's own work is not replaced by running the command again.
+  @Test func anEditedListOfClassesIsNotOverwritten() throws {
+    let scratch = try images()
+    try pack(scratch)
+    for text in ["cat\nbad\nz\n", "a cat\n", ""] {
+      try scratch.write(text, to: "out/classes.txt")
+      let error = try refusal(scratch)
+      #expect(error.kind == .cannotCreate && error.message.contains("classes.txt"), "\(error)")
+      #expect(try scratch.text(of: "out/classes.txt") == text)
+      #expect(access(scratch.path("out/pack.json"), F_OK) == 0)
+    }
+    unlink(scratch.path("out/classes.txt"))
+    try pack(scratch)
+    #expect(try scratch.text(of: "out/classes.txt") == "a cat\nböse\nz\n")
+  }
+
+  /// A finished list and an unfinished one side by side: readers refuse it, the command mends it.
+  @Test func bothListsBecomeOne() throws {
+    let scratch = try images()
+    try pack(scratch)
+    let whole = try archives(scratch)
+    try scratch.write(scratch.read("out/pack.json"), to: "out/pack-unfinished.json")
+    #expect(throws: DataError.self) { try DataSource(directory: scratch.path("out")) }
+    #expect(try pack(scratch).made == 0)
+    #expect(try archives(scratch) == whole)
+    #expect(try DataSource(directory: scratch.path("out")).splits.count == 2)
+  }
+
+  @Test func removesOnlyWhatItWouldHaveMade() throws {
+    let scratch = try images()
+    try pack(scratch)
+    let ours = [
+      ".train-000000.tar.77.tmp", ".classes.txt.8.tmp", ".pack-unfinished.json.9.tmp",
+      ".train-000000.tar.repvgg-index.12.34.tmp",
+    ]
+    let others = [".notes.tmp", ".train-000000.tar.old.tmp", ".thesis.txt.1.tmp", ".tmp", "1.tmp"]
+    for name in ours + others { try scratch.write("x", to: "out/\(name)") }
+    try pack(scratch)
+    let left = try names(scratch.path("out")).filter { $0.hasSuffix(".tmp") }
+    #expect(Set(left) == Set(others))
   }
 
   @Test func anImageThatCannotBeReadIsNamed() throws {

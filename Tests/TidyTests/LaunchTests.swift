@@ -62,7 +62,10 @@ struct LaunchTests {
     #expect(result.stdout.contains("mpirun --oversubscribe --bind-to none -np 3 "))
   }
 
-  @Test(arguments: [["--ranks", "0"], ["--ranks", "two"], ["--threads"], ["--ranks=-1"], []])
+  @Test(arguments: [
+    ["--ranks", "0"], ["--ranks", "two"], ["--threads"], ["--ranks=-1"], ["--restarts", "-1"],
+    ["--restarts=many"], ["--restart-ranks", "0"], [],
+  ])
   func trainRefusesWrongNumbers(_ arguments: [String]) throws {
     let result = try runExecutable("\(Project.root)/launch/train", arguments, directory: "/")
     #expect(result.status == 64, "\(result.stderr)")

@@ -1,7 +1,7 @@
 // JPEG through libjpeg-turbo, as Pillow uses it unless asked for speed: the slow exact inverse
-// transform, fancy upsampling, block smoothing as the library has it. Errors of the library end here (setjmp and longjmp stay
-// inside one C function) and come back as a number and a text. No function keeps memory of its
-// caller beyond the calls that say so; a handle belongs to one thread at a time.
+// transform, fancy upsampling, block smoothing as the library has it. Errors of the library end here
+// (setjmp and longjmp stay inside one C function) and come back as a number and a text. No function
+// keeps memory of its caller beyond the calls that say so; a handle belongs to one thread at a time.
 #ifndef CJPEG_H
 #define CJPEG_H
 

@@ -16,6 +16,7 @@ enum CommandLineTable {
     case .doctor: doctor
     case .collect: collect
     case .data: data
+    case .checkpoint: checkpoint
     case .completion: completion
     case .help: help
     case .version: version
@@ -262,6 +263,31 @@ enum CommandLineTable {
       name: "--zoom", value: .integer(placeholder: "Z", 1...64),
       help: "show: pixels for a pixel, across and down (default: 1)"),
   ]
+
+  private static let checkpoint = CommandSpecification(
+    name: .checkpoint, summary: "List, verify or prune the checkpoints of a run",
+    details: [
+      "RUN is the directory of a run, or of its checkpoints.",
+      "verify reads every file and holds it against its checksum; exit code 65 where",
+      "one is damaged, 66 without any. prune waits for no job (exit code 77), keeps",
+      "the best checkpoint too, and never removes the last good one.",
+    ],
+    positional: .one(
+      "ACTION", "list, verify or prune", choices: ["list", "verify", "prune"],
+      completion: .nothing),
+    subject: .one("RUN", "Directory of a run", completion: .directories),
+    options: [
+      OptionSpecification(
+        name: "--step", value: .integer(placeholder: "N", 0...Int.max),
+        help: "verify: only the checkpoint of this step (default: all)"),
+      OptionSpecification(
+        name: "--keep", value: .integer(placeholder: "N", 1...1_000_000),
+        help: "prune: newest ones to keep (default: checkpoint.keep of the run, or 3)"),
+      OptionSpecification(
+        name: "--dry-run", value: .flag, help: "prune: say what would be removed"),
+      json,
+    ],
+    rules: [.only(["verify"], ["--step"]), .only(["prune"], ["--keep", "--dry-run"])])
 
   private static let completion = CommandSpecification(
     name: .completion, summary: "Print a completion script for a shell",

@@ -27,6 +27,10 @@ enum DataVerifyCommand {
     let text = DataVerifyReport(source: source, report: report)
     if let list { try AtomicFile.write(path: list, bytes: text.listed) }
     Speaker.say(asJSON ? text.json(name).text() : text.text(name, shown: shown))
+    if let list, text.unlisted > 0, !asJSON {
+      Speaker.say(
+        "\(list) lacks \(text.unlisted) of them, whose names have a line end; rename the files")
+    }
     guard let first = report.damage.first else { return .done }
     throw JobFailure(
       .badData,
@@ -43,13 +47,24 @@ struct DataVerifyReport {
 
   /// As `data.exclude` takes it.
   func name(_ place: DatasetVerification.Place) -> String {
+    String(decoding: bytes(of: place), as: UTF8.self)
+  }
+
+  private func bytes(of place: DatasetVerification.Place) -> [UInt8] {
     source.splits[place.split].listedName(of: place.sample)
   }
 
-  /// The damaged images' names, one a line. A name with a line end in it has no place there.
+  /// The damaged images' names, one a line.
   var listed: [UInt8] {
-    report.damage.map { name($0.place) }.filter { !$0.utf8.contains(UInt8(ascii: "\n")) }
-      .flatMap { Array($0.utf8) + [UInt8(ascii: "\n")] }
+    let end = UInt8(ascii: "\n")
+    return report.damage.map { bytes(of: $0.place) }.filter(Self.isLine).flatMap { $0 + [end] }
+  }
+
+  /// Damaged images whose names are no line of a text: no list can leave them out.
+  var unlisted: Int { report.damage.filter { !Self.isLine(bytes(of: $0.place)) }.count }
+
+  private static func isLine(_ name: [UInt8]) -> Bool {
+    !name.contains(UInt8(ascii: "\n")) && name.last != UInt8(ascii: "\r")
   }
 
   // MARK: - Text
@@ -133,6 +148,7 @@ struct DataVerifyReport {
   func json(_ name: String) -> JSONValue {
     .object([
       ("source", .string(name)), ("damaged", .int(report.damaged)),
+      ("unlisted", .int(unlisted)),
       ("splits", .array(report.splits.enumerated().map { json($1, of: $0) })),
       (
         "damage",
