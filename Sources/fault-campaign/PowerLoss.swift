@@ -54,7 +54,7 @@ enum PowerLoss {
     for path in try FileManager.default.subpathsOfDirectory(atPath: root) {
       let whole = "\(root)/\(path)"
       var isDirectory: ObjCBool = false
-      FileManager.default.fileExists(atPath: whole, isDirectory: &isDirectory)
+      _ = FileManager.default.fileExists(atPath: whole, isDirectory: &isDirectory)
       guard !isDirectory.boolValue else { continue }
       files[path] = Array(try Data(contentsOf: URL(fileURLWithPath: whole)))
     }
