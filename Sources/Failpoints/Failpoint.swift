@@ -12,48 +12,48 @@
 /// and for places that ask for a value, `value=NUMBER`.
 package enum Failpoint {
   /// Every name there is. Names are never changed or reused.
-  package enum Name: String, CaseIterable, Sendable {
+  package enum Name: CaseIterable, Sendable {
     // A job begins.
-    case beforeMPI = "init.before_mpi"
-    case afterMPI = "init.after_mpi"
-    case dataScanned = "init.data_scanned"
-    case resumed = "init.resumed"
+    case beforeMPI
+    case afterMPI
+    case dataScanned
+    case resumed
     // A step, in its order.
-    case batchTaken = "step.batch_taken"
-    case statistics = "step.statistics"
-    case forwardDone = "step.forward_done"
-    case bucketPosted = "step.bucket_posted"
-    case backwardDone = "step.backward_done"
-    case optimizerHalf = "step.optimizer_half"
-    case updated = "step.updated"
+    case batchTaken
+    case statistics
+    case forwardDone
+    case bucketPosted
+    case backwardDone
+    case optimizerHalf
+    case updated
     /// Value: added to the first element of this rank's own gradient, before it is reduced.
-    case ownGradient = "step.own_gradient"
+    case ownGradient
     /// Value: the bit that is flipped in an element of the reduced gradient, counted over the arena.
-    case gradientBit = "step.gradient_bit"
+    case gradientBit
     /// Value: the bit that is flipped in the weights after the update, counted over the arena.
-    case weightBit = "step.weight_bit"
+    case weightBit
     /// Value: factor on the learning rate.
-    case learningRate = "step.learning_rate"
+    case learningRate
     /// Value: the element count of the next bucket is less by this much.
-    case bucketSize = "step.bucket_size"
+    case bucketSize
     // A checkpoint, in the order of a save.
-    case temporaryCreated = "ckpt.tmp_created"
-    case fileHeaderWritten = "file.header_written"
-    case fileMidData = "file.mid_data"
-    case fileBeforeFsync = "file.before_fsync"
-    case fileAfterFsync = "file.after_fsync"
-    case beforeRename = "ckpt.before_rename"
-    case afterRename = "ckpt.after_rename"
-    case beforeDirectoryFsync = "ckpt.before_directory_fsync"
-    case afterDirectoryFsync = "ckpt.after_directory_fsync"
-    case beforePrune = "ckpt.before_prune"
-    case midPrune = "ckpt.mid_prune"
+    case temporaryCreated
+    case fileHeaderWritten
+    case fileMidData
+    case fileBeforeFsync
+    case fileAfterFsync
+    case beforeRename
+    case afterRename
+    case beforeDirectoryFsync
+    case afterDirectoryFsync
+    case beforePrune
+    case midPrune
     // The end of a job.
-    case evaluation = "end.evaluation"
-    case fuse = "end.fuse"
-    case beforeExport = "end.before_export"
-    case midExport = "end.mid_export"
-    case exported = "end.exported"
+    case evaluation
+    case fuse
+    case beforeExport
+    case midExport
+    case exported
   }
 
   #if FAILPOINTS
@@ -90,7 +90,7 @@ package enum Failpoint {
         let parts = text.split(separator: ":", maxSplits: 1)
         let place = parts[0].split(separator: "@", maxSplits: 1)
         let counted = place[1].split(separator: "#", maxSplits: 1)
-        guard parts.count == 2, Name(rawValue: String(place[0])) != nil,
+        guard parts.count == 2, Name.allCases.contains(where: { $0.rawValue == place[0] }),
           let occurrence = Int(counted[0].prefix { $0 != "+" })
         else { fatalError("REPVGG_FAILPOINT: \(text)") }
         name = place[0]

@@ -63,6 +63,9 @@ extension Row {
         }
       }),
     Row(
+      22, "the same step crashes again and again", needs: [.mpirun],
+      .trials(short: 1, long: 4) { try crashAgain($0) }),
+    Row(
       17, "a rank leaves with code 0", needs: [.mpirun],
       .trials(short: 1, long: 8) { trial in
         let rank = trial.number % CampaignJob.ranks
@@ -81,6 +84,21 @@ extension Row {
           Expectation(codes: [132, 133, 134], traps: true))
       }),
   ]
+
+  private static func crashAgain(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    let rank = trial.number % CampaignJob.ranks
+    trial.note("rank \(rank) dies in step 5, three times")
+    for _ in 1...3 {
+      let result = try job.run(failpoint: "step.forward_done@5#\(rank):kill9")
+      try trial.judge(job, result, .killed())
+    }
+    // Named before training, with its samples.
+    try trial.judge(
+      job, try job.run(), Expectation(codes: [70], says: ["3 attempts", "step 5", "attempts.json"]))
+    try remove("\(job.output)/attempts.json")
+    try trial.requireContinuation(job)
+  }
 
   private static let stages: [Failpoint.Name] = [
     .batchTaken, .statistics, .forwardDone, .bucketPosted, .backwardDone, .optimizerHalf, .updated,

@@ -89,13 +89,14 @@ extension Row {
     let job = try trial.makeJob()
     guard trial.number < names.count else {
       trial.note("a directory stands where the deploy weights go")
-      let path = "\(job.output)/artifacts/tiny-deploy.safetensors"
+      let name = "out/artifacts/tiny-deploy.safetensors"
+      let path = job.scratch.path(name)
       let mpi = try job.start(failpoint: slow)
       job.await(step: 20, while: { mpi.launcher.isRunning })
       try FileManager.default.createDirectory(
         atPath: path, withIntermediateDirectories: true)
       try trial.judge(
-        job, try job.end(mpi), Expectation(codes: [73], says: [path]), newest: CampaignJob.steps)
+        job, try job.end(mpi), Expectation(codes: [73], says: [name]), newest: CampaignJob.steps)
       try FileManager.default.removeItem(atPath: path)
       return try trial.requireContinuation(job)
     }

@@ -12,11 +12,17 @@ extension Row {
         let megabytes = 100 + 50 * trial.number
         trial.note("\(megabytes) MB of address space on rank \(rank)")
         let job = try trial.makeJob()
+        // Where OpenBLAS gets no memory it asks again, without end: the watchdog ends the job.
         let result = try job.run(
-          wrapper: onRank(rank, "exec prlimit --as=\(megabytes)000000 \"$0\" \"$@\""))
+          wrapper: onRank(rank, "exec prlimit --as=\(megabytes)000000 \"$0\" \"$@\""),
+          ["--set", "watchdog.warn_seconds=4", "--set", "watchdog.abort_seconds=10"])
         try require(!result.timedOut && result.status != 110, "hung: \(result.stderr)")
         try require(
           result.status == 0 || !result.stderr.isEmpty, "exit \(result.status) without a word")
+        if result.status == 70 {
+          try require(
+            result.stderr.contains("waits for rank \(rank)"), "not named: \(result.stderr)")
+        }
         try trial.requireNoProcess(job)
         try trial.requireContinuation(job)
       }),

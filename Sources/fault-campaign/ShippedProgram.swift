@@ -9,6 +9,7 @@ extension Campaign {
     let struck = try Data(contentsOf: URL(fileURLWithPath: program))
     // Strings of up to 15 bytes are immediate operands of instructions: long names say enough.
     let long = names.filter { $0.utf8.count > 15 }
+    try require(!long.isEmpty, "the campaign itself is built without -Xswiftc -DFAILPOINTS")
     for name in long {
       try require(
         struck.range(of: Data(name.utf8)) != nil,

@@ -13,6 +13,7 @@ struct DocumentedCommandsTests {
     (["launch/test"], "runs these tests"),
     ([".ci/run"], "runs these tests"),
     (["launch/fuzz"], "reads spoilt files for minutes; tests do with fewer"),
+    (["launch/campaign"], "strikes a tiny job for minutes; launch/test does"),
     (["launch/peers"], "compares with PyTorch for many minutes"),
     (["launch/build"], "builds what these tests run"),
     (["repvgg", "bench"], "measures for minutes; its small form is tested with the command"),
