@@ -144,6 +144,7 @@ extension TrainingJob {
       data: DataSummary(train: train, test: test, config: config),
       machine: Machine.summary(mpiVersion: mpiVersion))
     try plan.requireTrainable()
+    try MemoryLimit.requireAddressSpace(plan)
     return (file, plan, train, test)
   }
 

@@ -66,7 +66,8 @@ package final class Watchdog: Sendable {
         if isSpeaker { say(message) } else { usleep(300_000) }
         _exit(ExitCode.ownFault.rawValue)
       }
-      for line in Self.warnings(states, settings, named: &named) where isSpeaker { say(line) }
+      // Only the speaker remembers whom it has named: another one that takes over begins anew.
+      if isSpeaker { Self.warnings(states, settings, named: &named).forEach(say) }
     }
   }
 

@@ -9,16 +9,23 @@ extension Row {
       19, "one rank has little memory", needs: [.mpirun],
       .trials(short: 1, long: 4) { trial in
         let rank = trial.number % CampaignJob.ranks
-        let megabytes = 100 + 50 * trial.number
+        let megabytes = [250, 150, 400, 600][trial.number]
         trial.note("\(megabytes) MB of address space on rank \(rank)")
         let job = try trial.makeJob()
-        // Where OpenBLAS gets no memory it asks again, without end: the watchdog ends the job.
+        // What the plan does not see, OpenBLAS asks for again without end: the watchdog ends the job.
         let result = try job.run(
           wrapper: onRank(rank, "exec prlimit --as=\(megabytes)000000 \"$0\" \"$@\""),
           ["--set", "watchdog.warn_seconds=4", "--set", "watchdog.abort_seconds=10"])
         try require(!result.timedOut && result.status != 110, "hung: \(result.stderr)")
         try require(
           result.status == 0 || !result.stderr.isEmpty, "exit \(result.status) without a word")
+        if result.status == 78 {
+          try require(
+            result.complaints.contains {
+              $0.contains("rank \(rank): the address space is limited")
+            },
+            "not named: \(result.stderr)")
+        }
         if result.status == 70 {
           try require(
             result.stderr.contains("waits for rank \(rank)"), "not named: \(result.stderr)")
