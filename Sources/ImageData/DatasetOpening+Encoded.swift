@@ -40,11 +40,20 @@ extension Datasets {
     let parent = paths[0].lastIndex(of: "/").map { String(paths[0][..<$0]) } ?? "."
     // Beside the archives, and above a split's own directory.
     let isOwn = parent != String(data.directory.reversed().drop { $0 == "/" }.reversed())
-    let names = try classNames(in: isOwn ? [parent, parent + "/..", data.directory] : [parent])
+    let names = try classNames(in: isOwn ? [parent, above(parent), data.directory] : [parent])
     let dataset = try TarDataset(paths: paths, classNames: names)
     if split == .train { try requireSeveralClasses(dataset, parent) }
     return try limited(
       excluding(data.exclude, from: dataset, root: parent), to: data.limit(of: split))
+  }
+
+  /// The directory above, by its own name where it has one.
+  private static func above(_ directory: String) -> String {
+    let name = directory.split(separator: "/").last ?? "."
+    guard name != ".", name != "..", let slash = directory.lastIndex(of: "/"),
+      slash > directory.startIndex
+    else { return directory + "/.." }
+    return String(directory[..<slash])
   }
 
   private static func requireSeveralClasses(

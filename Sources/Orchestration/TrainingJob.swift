@@ -73,46 +73,40 @@ package struct TrainingJob {
     let communicator = WatchedCommunicator(
       communicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
+    heartbeat.enter(.resuming)
+    let snapshot = try Agreement.all(communicator) {
+      try coordinator.map { try resumePoint(plan, train, $0) } ?? nil
+    }
+    // What is refused up to here leaves no trace.
     return try AttemptLog.attempt(coordinator?.directory.attempts) {
-      let worker = try prepare(
-        plan, file, train, test, coordinator, over: communicator, heartbeat)
+      let worker = try Agreement.all(communicator) {
+        try Worker(
+          plan: plan, train: train, test: test, communicator: communicator, heartbeat: heartbeat)
+      }
+      let bits = try proveBits(plan, over: communicator)
+      try Agreement.all(communicator) { try worker.initialise() }
+      try worker.resume(snapshot)
+      try Agreement.all(communicator) {
+        try coordinator?.directory.record(configuration: file.bytes)
+        try coordinator?.started(
+          atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
+      }
+      Failpoint.pass(.resumed)
       return try run(worker, coordinator)
     }
   }
 
-  /// A worker that stands where the run begins.
-  private func prepare(
-    _ plan: RunPlan, _ file: ConfigurationFile, _ train: any Dataset, _ test: any Dataset,
-    _ coordinator: Coordinator?, over communicator: any Communicator, _ heartbeat: Heartbeat
-  ) throws -> Worker {
-    try Agreement.all(communicator) {
-      guard let coordinator else { return }
-      coordinator.directory.notes.forEach(coordinator.note)
-      try coordinator.directory.attempts.requirePromise(StepSamples(plan: plan, dataset: train)) {
-        coordinator.directory.log($0)
-      }
+  /// Rank 0's: whether the run is to be tried at all, and the checkpoint that it goes on from.
+  private func resumePoint(
+    _ plan: RunPlan, _ train: any Dataset, _ coordinator: Coordinator
+  ) throws -> RunSnapshot? {
+    let directory = coordinator.directory
+    directory.notes.forEach(coordinator.note)
+    try directory.attempts.requirePromise(StepSamples(plan: plan, dataset: train)) {
+      directory.log($0)
     }
-    let worker = try Agreement.all(communicator) {
-      try Worker(
-        plan: plan, train: train, test: test, communicator: communicator, heartbeat: heartbeat)
-    }
-    let bits = try proveBits(plan, over: communicator)
-    heartbeat.enter(.resuming)
-    let snapshot = try Agreement.all(communicator) {
-      try coordinator.map {
-        try ResumePoint(plan: plan, store: $0.directory.store, note: $0.note)
-          .snapshot(options.resume)
-      } ?? nil
-    }
-    try Agreement.all(communicator) { try worker.initialise() }
-    try worker.resume(snapshot)
-    try Agreement.all(communicator) {
-      try coordinator?.directory.record(configuration: file.bytes)
-      try coordinator?.started(
-        atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
-    }
-    Failpoint.pass(.resumed)
-    return worker
+    return try ResumePoint(plan: plan, store: directory.store, note: coordinator.note)
+      .snapshot(options.resume)
   }
 
   private func run(_ worker: Worker, _ coordinator: Coordinator?) throws -> ExitCode {

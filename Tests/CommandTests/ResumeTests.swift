@@ -111,7 +111,10 @@ extension ProgramTests.ResumeTests {
       let end = Part(of: job, output: "out", part: part)
       let known = max(reached, end.last ?? 0)
       let next = try checkpoints(of: job).max() ?? 0
-      #expect(next >= known - saveInterval, "kill \(part) lost steps \(next)…\(known); \(comment)")
+      // A save is written while the steps after it are trained: of steps as short as these, as many
+      // again may be done before it is committed.
+      #expect(
+        next >= known - 2 * saveInterval, "kill \(part) lost steps \(next)…\(known); \(comment)")
       if let start = end.start { #expect(start >= reached, comment) }
       reached = next
     }
