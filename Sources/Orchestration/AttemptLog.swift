@@ -114,6 +114,8 @@ package final class AttemptLog {
   /// - Parameter note: takes a line for people, with every sample of the step.
   package func requirePromise(_ samples: StepSamples, note: (String) -> Void) throws {
     guard isRefused, let deaths else { return }
+    // Refused in order, and not died again: who starts it anew is to know.
+    end()
     let mend =
       "find out what ended them (the system's log names processes killed for memory), take fewer "
       + "ranks or threads, or remove \(path) to try once more"

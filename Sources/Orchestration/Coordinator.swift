@@ -6,11 +6,12 @@ import Training
 /// Rank 0's part of a run beside its work as a rank: the run directory, metrics, progress, and when
 /// to save.
 package final class Coordinator {
+  /// Before the directory, whose lock must outlive a save that is still being written.
+  private let writer: CheckpointWriter
   package let directory: RunDirectory
   private let plan: RunPlan
   private let metrics: MetricsLog
   private let progress: Progress
-  private let writer: CheckpointWriter
   private var lastSave = monotonicSeconds()
   /// A save was due while another was being written.
   private var hasPassedOver = false
@@ -214,6 +215,11 @@ package final class Coordinator {
   package func finishSaving() throws {
     _ = writer.wait()
     try reportSave()
+  }
+
+  /// At the end of a run that failed by something else: what became of a save under way is said.
+  package func settleSaves() {
+    do { try finishSaving() } catch { note("\(error)") }
   }
 
   /// Says what became of a save that is done; throws what it failed by.

@@ -47,7 +47,11 @@ package struct Delivery {
       worker.watched(Evaluation.Form(worker.network)),
       worker.watched(Evaluation.Form(network)))
     worker.heartbeat.enter(.delivering)
+    try Agreement.settle(worker.communicator, worker.evaluation.failure, ofOneRank: true)
     worker.noteResult(results.first)
+    // Once more: the evaluation may have taken minutes, and what follows is what is kept.
+    try worker.requireSameState()
+    worker.heartbeat.enter(.delivering)
     try Agreement.all(worker.communicator) {
       guard let coordinator else { return }
       try coordinator.evaluated(

@@ -126,7 +126,9 @@ extension Heartbeat {
   package func states() -> [RankState] {
     let now = Self.now
     func seconds(since time: UInt64) -> Double { now > time ? Double(now - time) / 1000 : 0 }
-    return ranks.enumerated().map { place, rank in
+    return ranks.enumerated().compactMap { place, rank in
+      // A rank that has not come so far, or could not share the memory.
+      guard load(place, Word.process) != 0 else { return nil }
       let collectives = load(place, Word.collectives)
       return RankState(
         rank: rank, process: Int32(truncatingIfNeeded: load(place, Word.process)),

@@ -53,6 +53,7 @@ package struct ModelEvaluation {
     } else {
       (result, tensors) = (try evaluation.run(form), NamedTensors())
     }
+    try Agreement.settle(communicator, evaluation.failure, ofOneRank: true)
     let seconds = monotonicSeconds() - start
     return Outcome(
       form: file.form, scheme: file.scheme, split: split, result: result,

@@ -23,6 +23,8 @@ package struct RunState: Sendable, Codable, Equatable {
   package var step: Int
   package var best: Best?
   package var lossRecord = LossRecord()
+  /// The run was stopped after the last step of an epoch, before its evaluation.
+  package var owesEvaluation = false
   /// `Checkpoint.identity` of the one that this run was last told to go on from by its path.
   package var origin: String?
   package var config: RunConfig
@@ -40,11 +42,13 @@ package struct RunState: Sendable, Codable, Equatable {
   package var kernels: KernelChoices?
 
   package init(
-    plan: RunPlan, step: Int, best: Best?, lossRecord: LossRecord = LossRecord(), origin: String?
+    plan: RunPlan, step: Int, best: Best?, lossRecord: LossRecord = LossRecord(),
+    owesEvaluation: Bool = false, origin: String?
   ) {
     self.step = step
     self.best = best
     self.lossRecord = lossRecord
+    self.owesEvaluation = owesEvaluation
     self.origin = origin
     config = plan.config
     dataFingerprint = plan.data.fingerprint

@@ -74,9 +74,10 @@ package struct TrainingJob {
       communicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     heartbeat.enter(.resuming)
-    let snapshot = try Agreement.all(communicator) {
+    var snapshot = try Agreement.all(communicator) {
       try coordinator.map { try resumePoint(plan, train, $0) } ?? nil
     }
+    defer { coordinator?.settleSaves() }
     // What is refused up to here leaves no trace.
     return try AttemptLog.attempt(coordinator?.directory.attempts) {
       let worker = try Agreement.all(communicator) {
@@ -86,6 +87,8 @@ package struct TrainingJob {
       let bits = try proveBits(plan, over: communicator)
       try Agreement.all(communicator) { try worker.initialise() }
       try worker.resume(snapshot)
+      // Not held for as long as the run trains.
+      snapshot = nil
       try Agreement.all(communicator) {
         try coordinator?.directory.record(configuration: file.bytes)
         try coordinator?.started(
@@ -155,7 +158,8 @@ extension TrainingJob {
     var facts = RankFacts()
     for (key, value) in plan.config.keyValues { facts.add("the configuration's \(key)", value) }
     facts.add("the data", plan.data.fingerprint)
-    for (label, name) in plan.data.classNames.enumerated() { facts.add("class \(label)", name) }
+    // One fact however many there are: ranks must come with as many.
+    facts.add("the classes", plan.data.classNames.joined(separator: ", "))
     facts.add("the OpenBLAS kernel", plan.machine.blasKernel)
     facts.add("the CPU's features", Machine.kernelFeatures)
     facts.add(

@@ -55,15 +55,20 @@ package final class Watchdog: Sendable {
         say("rank \(heartbeat.rank): mpirun is gone; the rank ends with it")
         _exit(ExitCode.ownFault.rawValue)
       }
-      // A process that has been stopped looks at old marks: it judges from its next turn on.
-      if hasSlept { continue }
+      // A process that has been stopped, or all of them with the machine: what it was at begins anew,
+      // and it judges from its next turn on.
+      if hasSlept {
+        heartbeat.mark()
+        continue
+      }
       let states = heartbeat.states()
       let isSpeaker =
         states.first { $0.silentSeconds < Self.sleepSeconds && $0.phase != .ended }?.rank
         == heartbeat.rank
       if let message = Self.verdict(states, settings) {
-        // The others leave a moment for it to be said.
-        if isSpeaker { say(message) } else { usleep(300_000) }
+        // A moment for it to be said, and to reach the log.
+        if isSpeaker { say(message) }
+        usleep(300_000)
         _exit(ExitCode.ownFault.rawValue)
       }
       // Only the speaker remembers whom it has named: another one that takes over begins anew.
@@ -71,14 +76,18 @@ package final class Watchdog: Sendable {
     }
   }
 
-  /// One line on stderr and in the log, by `write`: nothing is kept back by a process that ends.
+  /// One line on stderr and in the log, by `write`: nothing is kept back by a process that ends. The
+  /// log by a thread of its own, which nobody waits for: its file system may be what hangs.
   private func say(_ line: String) {
     let bytes = Array("repvgg: watchdog: \(line)\n".utf8)
     _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-    let descriptor = open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
-    _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    let thread = ServiceThread.start { [log] in
+      let descriptor = open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+      guard descriptor >= 0 else { return }
+      _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      close(descriptor)
+    }
+    if let thread { pthread_detach(thread) }
   }
 }
 

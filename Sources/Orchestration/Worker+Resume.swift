@@ -24,6 +24,7 @@ extension Worker {
       stepsDone = snapshot.state.step
       best = snapshot.state.best
       lossRecord = snapshot.state.lossRecord
+      owesEvaluation = snapshot.state.owesEvaluation
       origin = snapshot.state.origin
     }
     try communicator.broadcast(UnsafeMutableRawBufferPointer(network.parameters.all), from: 0)
@@ -47,7 +48,7 @@ extension Worker {
     var numbers = [
       Int64(stepsDone), Int64(best?.step ?? -1), Int64(bitPattern: (best?.top1 ?? 0).bitPattern),
     ]
-    numbers += lossRecord.words.map(Int64.init(bitPattern:))
+    numbers += lossRecord.words.map(Int64.init(bitPattern:)) + [owesEvaluation ? 1 : 0]
     let counted = numbers.count
     numbers += names.map { network.batchCounts[$0] ?? 0 }
     try numbers.withUnsafeMutableBytes { try communicator.broadcast($0, from: 0) }
@@ -57,7 +58,8 @@ extension Worker {
       ? nil
       : RunState.Best(
         step: Int(numbers[1]), top1: Double(bitPattern: UInt64(bitPattern: numbers[2])))
-    lossRecord = LossRecord(words: numbers[3..<counted].map(UInt64.init(bitPattern:)))
+    owesEvaluation = numbers[counted - 1] != 0
+    lossRecord = LossRecord(words: numbers[3..<counted - 1].map(UInt64.init(bitPattern:)))
     for (name, count) in zip(names, numbers[counted...]) {
       network.setBatchCount(count, of: name)
     }

@@ -28,6 +28,8 @@ package final class Worker {
   var stepsDone = 0
   var best: RunState.Best?
   var lossRecord = LossRecord()
+  /// The run was stopped where an evaluation was due.
+  var owesEvaluation = false
   /// Rank 0 alone knows it, as it alone saves.
   var origin: String?
   /// Images of this rank that could not be decoded and were replaced.
@@ -76,6 +78,11 @@ package final class Worker {
     guard stepsDone < plan.totalSteps else { return .finished }
     let loader = try Agreement.all(communicator) { try makeLoader() }
     defer { loader.stop() }
+    if owesEvaluation {
+      owesEvaluation = false
+      let evaluated = try evaluateWhenDue(coordinator)
+      try saveWhenDue(coordinator, requested: false, evaluated: evaluated)
+    }
     while stepsDone < plan.totalSteps {
       enterPhase(coordinator)
       let (outcome, waiting) = try runStep(loader, coordinator)
@@ -89,11 +96,13 @@ package final class Worker {
       } else {
         try skip(outcome, coordinator)
       }
-      let evaluated = try evaluateWhenDue(coordinator)
       if outcome.stopRequested {
+        // Who asks may not wait for an evaluation: it is made when the run goes on.
+        owesEvaluation = isEvaluationDue
         try stop(coordinator)
         return .stopped
       }
+      let evaluated = try evaluateWhenDue(coordinator)
       try saveWhenDue(coordinator, requested: outcome.saveRequested, evaluated: evaluated)
     }
     return .finished
@@ -239,16 +248,18 @@ package final class Worker {
 // MARK: - Evaluating and saving
 
 extension Worker {
-  private var isEpochEnd: Bool { stepsDone % plan.stepsPerEpoch == 0 }
+  private var isEvaluationDue: Bool {
+    let every = plan.config.evaluation.everyEpochs
+    return every > 0 && stepsDone % plan.stepsPerEpoch == 0
+      && stepsDone / plan.stepsPerEpoch % every == 0 && stepsDone < plan.totalSteps
+  }
 
   /// Evaluates after every n-th epoch; the last evaluation is the delivery's.
   private func evaluateWhenDue(_ coordinator: Coordinator?) throws -> Bool {
-    let every = plan.config.evaluation.everyEpochs
-    guard every > 0, isEpochEnd, stepsDone / plan.stepsPerEpoch % every == 0,
-      stepsDone < plan.totalSteps
-    else { return false }
+    guard isEvaluationDue else { return false }
     try synchroniseRunningStatistics()
     let result = try whileEvaluating { try evaluation.run(watched(Evaluation.Form(network))) }
+    try Agreement.settle(communicator, evaluation.failure, ofOneRank: true)
     try reportingFailure(coordinator) {
       try $0.evaluated(result, step: stepsDone, split: "test", form: "training")
     }
@@ -304,7 +315,8 @@ extension Worker {
   func copy() -> RunCopy {
     RunCopy(
       state: RunState(
-        plan: plan, step: stepsDone, best: best, lossRecord: lossRecord, origin: origin),
+        plan: plan, step: stepsDone, best: best, lossRecord: lossRecord,
+        owesEvaluation: owesEvaluation, origin: origin),
       network: network, optimizer: optimizer, average: average)
   }
 }

@@ -53,6 +53,10 @@ package final class Evaluation {
   private let plan: EvaluationPlan
   private let shape: NetworkShape
   private let pixels: Arena
+  /// What this rank has failed to read in the last pass. With more ranks than one the results are
+  /// void then, and it is for the caller to tell the others, after the pass: it ends with sums that
+  /// all take part in.
+  package private(set) var failure: (any Error)?
 
   /// `shape` of the networks to evaluate: `shape.shards` chunks of `shape.shardCapacity` images at a
   /// time. `transform`: of the test images, without anything random.
@@ -171,6 +175,14 @@ package final class Evaluation {
 
   /// Calls `body` with this rank's chunks, `shape.shards` at a time, filled up with empty ones.
   private func forEachGroup(_ body: ([Chunk]) throws -> Void) throws {
+    failure = nil
+    do { try visitGroups(body) } catch {
+      guard communicator.size > 1 else { throw error }
+      failure = error
+    }
+  }
+
+  private func visitGroups(_ body: ([Chunk]) throws -> Void) throws {
     let own = plan.chunks(rank: communicator.rank)
     for first in stride(from: own.lowerBound, to: own.upperBound, by: shape.shards) {
       let chunks = try (0..<shape.shards).map { place in

@@ -88,6 +88,7 @@ package final class Step {
   private let summary: UnsafeMutableBufferPointer<Double>
   /// Told whenever the rank comes to another phase, and of every block whose statistics it has.
   package var onPhase: (StepPhase) -> Void = { _ in }
+  private var phase = StepPhase.forward
   private var statisticsCollectives = 0
   private var statisticsBytes = 0
   private var statisticsSeconds = 0.0
@@ -132,17 +133,17 @@ package final class Step {
     (statisticsCollectives, statisticsBytes, statisticsSeconds) = (0, 0, 0)
     images.removeAll(keepingCapacity: true)
     for samples in batch { images.append(samples.images) }
-    onPhase(.forward)
+    enter(.forward)
     try network.forward(images, reduceStatistics: reduceStatistics)
     Failpoint.pass(.forwardDone)
     evaluateLoss(batch, globalCount: request.globalCount)
     reduction.begin()
-    onPhase(.backward)
+    enter(.backward)
     try network.backward(
       logitGradients: shardLogitGradients,
-      reduceStatistics: reduceStatistics, gradientsReady: reduction.gradientsReady)
+      reduceStatistics: reduceStatistics, gradientsReady: gradientsReady)
     Failpoint.pass(.backwardDone)
-    onPhase(.gradients)
+    enter(.gradients)
     try reduction.finish()
     let learningRate = request.learningRate * (Failpoint.value(.learningRate) ?? 1)
     let staysFinite = staysFinite(learningRate: learningRate)
@@ -150,7 +151,7 @@ package final class Step {
     let ownSeconds =
       request.waitingSeconds + monotonicSeconds() - start - costs.exposedSeconds
       - statisticsSeconds
-    onPhase(.summary)
+    enter(.summary)
     let totals = try exchangeSummary(request, staysFinite: staysFinite, ownSeconds: ownSeconds)
     var outcome = StepOutcome(
       totals: totals, learningRate: request.learningRate,
@@ -162,10 +163,15 @@ package final class Step {
       collectives: costs.collectives + statisticsCollectives,
       collectiveBytes: costs.bytes + statisticsBytes, seconds: 0,
       collectiveSeconds: costs.exposedSeconds + statisticsSeconds)
-    onPhase(.update)
+    enter(.update)
     if outcome.isApplied { update(learningRate: learningRate) }
     outcome.seconds = monotonicSeconds() - start
     return outcome
+  }
+
+  private func enter(_ phase: StepPhase) {
+    self.phase = phase
+    onPhase(phase)
   }
 
   /// With local BatchNorm the running statistics kept are shard 0's, which rank 0 has: brings them
@@ -182,12 +188,19 @@ package final class Step {
 
   private func reduceStatistics(_ message: UnsafeMutableBufferPointer<Double>) throws {
     Failpoint.pass(.statistics)
+    // Once a block: a whole pass of a large network may take minutes.
+    onPhase(phase)
     guard communicator.size > 1 else { return }
     let start = monotonicSeconds()
     try communicator.sum(message)
     statisticsSeconds += monotonicSeconds() - start
     statisticsCollectives += 1
     statisticsBytes += message.count * MemoryLayout<Double>.stride
+  }
+
+  private func gradientsReady(_ end: Int) throws {
+    onPhase(phase)
+    try reduction.gradientsReady(end)
   }
 
   private func evaluateLoss(_ batch: [ShardSamples], globalCount: Int) {

@@ -18,7 +18,6 @@ struct Backend {
     guard MPIEnvironment.isUnderMPIRun else {
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }
-    Failpoint.pass(.beforeMPI)
     let environment = try MPIEnvironment()
     Failpoint.pass(.afterMPI)
     return Backend(
