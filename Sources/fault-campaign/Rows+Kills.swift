@@ -175,7 +175,8 @@ extension Row {
         trial.campaign.figures.tally("kills", of: 1)
       }
       let known = max(reached, job.log.parts.count >= part ? job.log.parts.last?.last ?? 0 : 0)
-      try trial.judge(job, result, Expectation(codes: codes), newest: reached)
+      try trial.judge(
+        job, result, Expectation(codes: codes), newest: reached > 0 ? reached : nil)
       reached = job.checkpoints.max() ?? 0
       trial.campaign.figures.measure("steps lost, at most", Double(known - reached), of: 1)
       try require(
