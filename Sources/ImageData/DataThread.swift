@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// Threads of this room.
-enum DataThread {
+/// Threads that work beside the one that trains: the loader's, and those of a run.
+package enum DataThread {
   private final class Body: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -11,7 +11,7 @@ enum DataThread {
   /// Starts a thread that takes no signals; its owner joins it.
   ///
   /// - Throws: `DataError` of kind `io` when the system gives no thread.
-  static func start(_ body: @escaping @Sendable () -> Void) throws(DataError) -> pthread_t {
+  package static func start(_ body: @escaping @Sendable () -> Void) throws(DataError) -> pthread_t {
     // Signals are for the main thread: a new thread inherits the mask of its maker.
     var everything = sigset_t()
     var before = sigset_t()
