@@ -129,8 +129,8 @@ let package = Package(
     tests(
       "OrchestrationTests",
       [
-        "Orchestration", "Checkpoints", "Collectives", "RepVGGModel", "Kernels", "RunPlanning",
-        "Tensors", "ImageData",
+        "Orchestration", "Checkpoints", "Collectives", "RepVGGModel", "Training", "Kernels",
+        "RunPlanning", "Tensors", "ImageData",
       ],
       excluding: ["Golden"]),
     // Run the built program as its users do.

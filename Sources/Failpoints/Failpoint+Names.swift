@@ -36,6 +36,7 @@ extension Failpoint.Name {
       case .beforeExport: "end.before_export"
       case .midExport: "end.mid_export"
       case .exported: "end.exported"
+      case .ending: "end.finalize"
       }
     #else
       ""

@@ -54,6 +54,7 @@ package enum Failpoint {
     case beforeExport
     case midExport
     case exported
+    case ending
   }
 
   #if FAILPOINTS

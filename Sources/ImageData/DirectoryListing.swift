@@ -43,6 +43,7 @@ struct DirectoryListing {
         if errno != 0 { throw Self.error(text, errno) }
         break
       }
+      DataProgress.advance()
       try add(entry, in: descriptor, path: path, isWanted: isWanted)
     }
     directories.sort { $0.lexicographicallyPrecedes($1) }

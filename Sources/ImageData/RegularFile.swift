@@ -65,6 +65,7 @@ final class RegularFile: Sendable {
         throw DataError(.io, "\(name): cannot read: \(errnoText(errno))")
       }
       if count == 0 { break }
+      DataProgress.advance()
       done += count
     }
     return done

@@ -21,11 +21,14 @@ final class CheckpointWriter {
     let outcome = Mutex<Result<Outcome, any Error>?>(nil)
   }
 
-  private let store: CheckpointStore
+  private let write: @Sendable (RunCopy) throws -> Outcome
   private var thread: pthread_t?
   private var work: Work?
 
-  init(_ store: CheckpointStore) { self.store = store }
+  convenience init(_ store: CheckpointStore) { self.init { try Self.write($0, to: store) } }
+
+  /// - Parameter write: what the thread does with a copy.
+  init(write: @escaping @Sendable (RunCopy) throws -> Outcome) { self.write = write }
 
   /// A process that ends leaves no save half done, where it can help it.
   deinit { join() }
@@ -48,9 +51,9 @@ final class CheckpointWriter {
     precondition(work == nil, "one save at a time")
     let work = Work()
     self.work = work
-    let store = store
+    let write = write
     let body: @Sendable () -> Void = {
-      let result = Result { try Self.write(copy, to: store) }
+      let result = Result { try write(copy) }
       work.outcome.withLock { $0 = result }
     }
     thread = ServiceThread.start(body)

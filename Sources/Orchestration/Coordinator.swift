@@ -17,6 +17,8 @@ package final class Coordinator {
   private var hasPassedOver = false
   /// Seconds for which the save that is being written has held training up.
   private var stallSeconds = 0.0
+  /// Of the time, that saves may hold training up.
+  private let stallShare = 0.01
   private let begin = monotonicSeconds()
   /// Sums over the steps of this job, for the closing summary.
   private var steps = 0
@@ -29,13 +31,22 @@ package final class Coordinator {
   private var skipped = 0
 
   /// `progress`: resolved, `none` when quiet; `lineWidth`: columns of a live line.
-  package init(
+  package convenience init(
     directory: RunDirectory, progress mode: ProgressMode, lineWidth: Int,
     output: TextOutput = .standardOutput()
   ) throws {
+    try self.init(
+      directory: directory, progress: mode, lineWidth: lineWidth, output: output,
+      writer: CheckpointWriter(directory.store))
+  }
+
+  init(
+    directory: RunDirectory, progress mode: ProgressMode, lineWidth: Int, output: TextOutput,
+    writer: CheckpointWriter
+  ) throws {
     self.directory = directory
+    self.writer = writer
     plan = directory.plan
-    writer = CheckpointWriter(directory.store)
     metrics = try MetricsLog(path: plan.paths.metrics)
     progress = Progress(
       mode: mode, epochs: plan.config.training.epochs, totalSteps: plan.totalSteps,
@@ -170,15 +181,16 @@ package final class Coordinator {
   }
 
   /// Whether all should save after `step`: the interval in steps or in minutes is over then, and the
-  /// disk is ready. A save that is still being written is waited for only a little
-  /// (`checkpoint.patience_seconds`), and once: the next then comes as soon as it is done.
+  /// disk is ready. A save that is still being written is waited for only a little, a hundredth of the
+  /// time since it began and `checkpoint.patience_seconds`, and once: the next then comes as soon as
+  /// it is done.
   package func wishesToSave(afterStep step: Int) throws -> Bool {
     try reportSave()
     guard isSaveDue(afterStep: step) || hasPassedOver else { return false }
     if writer.isBusy {
       let start = monotonicSeconds()
-      let patience = hasPassedOver ? 0 : plan.config.checkpoint.patienceSeconds
-      hasPassedOver = !writer.wait(atMost: patience)
+      let patience = plan.config.checkpoint.patienceSeconds + stallShare * (start - lastSave)
+      hasPassedOver = !writer.wait(atMost: hasPassedOver ? 0 : patience)
       stallSeconds += monotonicSeconds() - start
       if hasPassedOver { return false }
     }
@@ -190,14 +202,14 @@ package final class Coordinator {
     let checkpoint = plan.config.checkpoint
     if checkpoint.everySteps > 0 && step % checkpoint.everySteps == 0 { return true }
     // Saves by time hold training up for a hundredth of it at most.
-    let interval = max(checkpoint.everyMinutes * 60, 100 * stallSeconds)
+    let interval = max(checkpoint.everyMinutes * 60, stallSeconds / stallShare)
     return checkpoint.everyMinutes > 0 && monotonicSeconds() - lastSave >= interval
   }
 
   /// Begins to save what `copy` makes; the thread that writes it marks the best checkpoint and
-  /// removes old ones. Throws what became of the save before.
-  package func save(_ copy: () -> RunCopy) throws {
-    let start = monotonicSeconds()
+  /// removes old ones. `start`: when training stopped for it, `monotonicSeconds()`. Throws what became
+  /// of the save before.
+  package func save(since start: Double, _ copy: () -> RunCopy) throws {
     _ = writer.wait()
     try reportSave()
     writer.begin(copy())
@@ -207,7 +219,7 @@ package final class Coordinator {
 
   /// The same, and returns when the checkpoint is committed.
   package func saveAndWait(_ copy: () -> RunCopy) throws {
-    try save(copy)
+    try save(since: monotonicSeconds(), copy)
     try finishSaving()
   }
 

@@ -12,12 +12,13 @@ import Training
 package final class Heartbeat: Sendable {
   /// What a rank does between two marks.
   package enum Phase: UInt64, Sendable, CaseIterable {
-    case starting, resuming, batch, forward, backward, gradients, summary, update, evaluating
-    case comparing, saving, delivering, ended
+    case starting, reading, resuming, batch, forward, backward, gradients, summary, update
+    case evaluating, comparing, saving, delivering, ending, ended
 
     package var description: String {
       switch self {
       case .starting: "starting"
+      case .reading: "reading the configuration and the data"
       case .resuming: "taking up the checkpoint"
       case .batch: "waiting for its batch"
       case .forward: "forward pass"
@@ -29,6 +30,7 @@ package final class Heartbeat: Sendable {
       case .comparing: "comparing the state of ranks"
       case .saving: "saving"
       case .delivering: "fusing and writing artifacts"
+      case .ending: "ending"
       case .ended: "done"
       }
     }
@@ -97,6 +99,9 @@ extension Heartbeat {
     store(Word.phase, phase.rawValue)
     mark()
   }
+
+  /// Whether the rank is opening its data.
+  var isReading: Bool { load(place, Word.phase) == Phase.reading.rawValue }
 
   /// The rank begins a step, counted from 1.
   package func begin(step: Int) { store(Word.step, UInt64(step)) }
@@ -174,8 +179,10 @@ extension Heartbeat {
     try communicator.barrier()
     // What is mapped stays, and nothing is left behind by a kill.
     if place == 0 { for path in paths { unlink(path) } }
-    if let memory { return Heartbeat(ranks: ranks, place: place, memory: memory, bytes: bytes) }
-    return try alone(rank: communicator.rank)
+    return try Agreement.all(communicator) {
+      if let memory { return Heartbeat(ranks: ranks, place: place, memory: memory, bytes: bytes) }
+      return try alone(rank: communicator.rank)
+    }
   }
 
   /// A board for one rank.

@@ -25,6 +25,7 @@ enum MemoryLimit {
     }
     let layout = ArenaLayout(.training(blocks: cost.blocks, classes: cost.classes))
     var memory = cost.memory(layout: layout, load: load)
+    memory.saving = 0
     let bytes: Int
     switch use {
     case .steps:
@@ -51,12 +52,13 @@ enum MemoryLimit {
 
   /// Throws `.configuration` where this process may not have the address space that the plan takes.
   /// OpenBLAS, given none, asks again without end.
-  static func requireAddressSpace(_ plan: RunPlan) throws {
+  static func requireAddressSpace(_ plan: RunPlan, rank: Int) throws {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
       let allowed = Int(exactly: limit.rlim_cur)
     else { return }
-    let needed = plan.memory.total + addressSpaceBeside
+    let planned = plan.memory.total - (rank == 0 ? 0 : plan.memory.saving)
+    let needed = planned + addressSpaceBeside
     guard allowed < needed else { return }
     throw JobFailure(
       .configuration,

@@ -48,30 +48,35 @@ package struct TrainingJob {
   private let options: Options
   private let communicator: any Communicator
   private let mpiVersion: String
+  private let watchdog: Watchdog
+  private var heartbeat: Heartbeat { watchdog.heartbeat }
 
-  package init(_ options: Options, communicator: any Communicator, mpiVersion: String) {
+  /// - Parameter watchdog: started; it goes on watching when the job has run.
+  package init(
+    _ options: Options, communicator: any Communicator, mpiVersion: String, watchdog: Watchdog
+  ) {
     self.options = options
-    self.communicator = communicator
+    self.communicator = WatchedCommunicator(
+      communicator, watchdog.heartbeat, checksOrder: false)
     self.mpiVersion = mpiVersion
+    self.watchdog = watchdog
   }
 
   /// Runs the job; `.done`, or `.stopped` when a rank was asked to stop. Every failure is thrown as
   /// the same `JobFailure` on every rank, except what breaks the communication itself.
   package func run() throws -> ExitCode {
+    defer { heartbeat.enter(.ending) }
     BLAS.useOneThread()
     try requireSameProgram()
+    heartbeat.enter(.reading)
     let (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
     Failpoint.pass(.dataScanned)
+    heartbeat.enter(.starting)
     try requireSameJob(plan)
-    let heartbeat = try Heartbeat.make(over: communicator)
-    let watchdog = Watchdog(heartbeat, settings: plan.config.watchdog, log: plan.paths.log)
-    watchdog.start()
-    defer {
-      heartbeat.enter(.ended)
-      watchdog.stop()
-    }
-    let communicator = WatchedCommunicator(
-      communicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
+    watchdog.follow(plan.config.watchdog, log: plan.paths.log)
+    let communicator: any Communicator =
+      plan.config.communication.checkOrder
+      ? WatchedCommunicator(self.communicator, heartbeat, checksOrder: true) : self.communicator
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     heartbeat.enter(.resuming)
     var snapshot = try Agreement.all(communicator) {
@@ -135,13 +140,14 @@ extension TrainingJob {
     var config = try RunConfig.load(file, overrides: options.overrides)
     // As it stands: the command line is no YAML.
     if let output = options.output { config.output = output }
+    watchdog.follow(config.watchdog)
     let (train, test) = try Datasets.open(config: config)
     let plan = try RunPlan.resolve(
       config: config, worldSize: communicator.size, threads: options.threads,
       data: DataSummary(train: train, test: test, config: config),
       machine: Machine.summary(mpiVersion: mpiVersion))
     try plan.requireTrainable()
-    try MemoryLimit.requireAddressSpace(plan)
+    try MemoryLimit.requireAddressSpace(plan, rank: communicator.rank)
     return (file, plan, train, test)
   }
 

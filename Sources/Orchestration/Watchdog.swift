@@ -2,26 +2,38 @@ import Glibc
 import RunPlanning
 import Synchronization
 
-/// A thread in every rank that sees whether the ranks of its host get on, without MPI.
+/// A thread in every rank that sees whether the ranks of its host get on, without MPI: from where
+/// they know of each other until behind `MPI_Finalize`.
 ///
 /// What makes no progress is named after `watchdog.warn_seconds`; where no rank of the host has made
 /// any for `watchdog.abort_seconds`, the job ends with code 70. The lowest rank whose thread is awake
 /// speaks. A rank whose parent, mpirun or its daemon, is gone ends too: nobody else would end it.
 package final class Watchdog: Sendable {
-  private let heartbeat: Heartbeat
-  private let settings: RunConfig.Watchdog
-  /// The run's log; the speaker adds to it where it is there.
-  private let log: String
+  package let heartbeat: Heartbeat
+  /// The configuration's once it is read, and the run's log, to which the speaker adds where it is
+  /// there.
+  private let settings: Mutex<(limits: RunConfig.Watchdog, log: String?)>
+  /// Rises as the rank gets on with what marks nothing by itself: opening its data.
+  private let work: @Sendable () -> Int
   private let isStopping = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
 
   /// Seconds without a sign of life after which a rank's thread counts as asleep.
   private static let sleepSeconds = 3.0
 
-  package init(_ heartbeat: Heartbeat, settings: RunConfig.Watchdog, log: String) {
+  /// - Parameter work: a count that rises while the rank's data are being opened.
+  package init(
+    _ heartbeat: Heartbeat, limits: RunConfig.Watchdog = .init(),
+    work: @escaping @Sendable () -> Int = { 0 }
+  ) {
     self.heartbeat = heartbeat
-    self.settings = settings
-    self.log = log
+    self.work = work
+    settings = Mutex((limits, nil))
+  }
+
+  /// From now on by these limits, and also into this log.
+  package func follow(_ limits: RunConfig.Watchdog, log: String? = nil) {
+    settings.withLock { $0 = (limits, log) }
   }
 
   /// Starts the thread. Where the system gives none, nobody watches, and that is said.
@@ -36,44 +48,54 @@ package final class Watchdog: Sendable {
     thread.withLock { $0 = started }
   }
 
-  /// Ends the thread.
+  /// Ends the thread: the rank is done.
   package func stop() {
+    heartbeat.enter(.ended)
     isStopping.store(true, ordering: .relaxed)
     if let thread = thread.withLock({ $0 }) { pthread_join(thread, nil) }
     thread.withLock { $0 = nil }
   }
 
   private func watch(parent: pid_t?) {
-    let limits = [settings.warnSeconds, settings.abortSeconds].filter { $0 > 0 }
-    let pause = min(0.5, (limits.min() ?? 5) / 10)
     var named: Set<Int> = []
+    var workSeen = work()
     while !isStopping.load(ordering: .relaxed) {
-      usleep(UInt32(pause * 1e6))
+      let limits = settings.withLock { $0.limits }
+      let shortest = [limits.warnSeconds, limits.abortSeconds].filter { $0 > 0 }.min() ?? 5
+      usleep(UInt32(min(0.5, shortest / 10) * 1e6))
       let hasSlept = heartbeat.ownSilence >= Self.sleepSeconds
       heartbeat.tick()
       if let parent, getppid() != parent {
         say("rank \(heartbeat.rank): mpirun is gone; the rank ends with it")
         _exit(ExitCode.ownFault.rawValue)
       }
+      let workDone = work()
+      if workDone != workSeen, heartbeat.isReading { heartbeat.mark() }
+      workSeen = workDone
       // A process that has been stopped, or all of them with the machine: what it was at begins anew,
       // and it judges from its next turn on.
       if hasSlept {
         heartbeat.mark()
         continue
       }
-      let states = heartbeat.states()
-      let isSpeaker =
-        states.first { $0.silentSeconds < Self.sleepSeconds && $0.phase != .ended }?.rank
-        == heartbeat.rank
-      if let message = Self.verdict(states, settings) {
-        // A moment for it to be said, and to reach the log.
-        if isSpeaker { say(message) }
-        usleep(300_000)
-        _exit(ExitCode.ownFault.rawValue)
-      }
-      // Only the speaker remembers whom it has named: another one that takes over begins anew.
-      if isSpeaker { Self.warnings(states, settings, named: &named).forEach(say) }
+      judge(heartbeat.states(), limits, named: &named)
     }
+  }
+
+  private func judge(
+    _ states: [Heartbeat.RankState], _ limits: RunConfig.Watchdog, named: inout Set<Int>
+  ) {
+    let isSpeaker =
+      states.first { $0.silentSeconds < Self.sleepSeconds && $0.phase != .ended }?.rank
+      == heartbeat.rank
+    if let message = Self.verdict(states, limits) {
+      // A moment for it to be said, and to reach the log.
+      if isSpeaker { say(message) }
+      usleep(300_000)
+      _exit(ExitCode.ownFault.rawValue)
+    }
+    // Only the speaker remembers whom it has named: another one that takes over begins anew.
+    if isSpeaker { Self.warnings(states, limits, named: &named).forEach(say) }
   }
 
   /// One line on stderr and in the log, by `write`: nothing is kept back by a process that ends. The
@@ -81,7 +103,8 @@ package final class Watchdog: Sendable {
   private func say(_ line: String) {
     let bytes = Array("repvgg: watchdog: \(line)\n".utf8)
     _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-    let thread = ServiceThread.start { [log] in
+    guard let log = settings.withLock({ $0.log }) else { return }
+    let thread = ServiceThread.start {
       let descriptor = open(log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
       guard descriptor >= 0 else { return }
       _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

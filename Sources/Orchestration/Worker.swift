@@ -307,9 +307,10 @@ extension Worker {
     guard stepsDone < plan.totalSteps, requested || (evaluated && best?.step == stepsDone) else {
       return
     }
+    let start = monotonicSeconds()
     try requireSameState()
     heartbeat.enter(.saving)
-    try reportingFailure(coordinator) { try $0.save(copy) }
+    try reportingFailure(coordinator) { try $0.save(since: start, copy) }
   }
 
   func copy() -> RunCopy {

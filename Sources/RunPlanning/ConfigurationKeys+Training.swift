@@ -121,8 +121,9 @@ extension ConfigurationKey {
     .number(
       "checkpoint.patience_seconds", \.checkpoint.patienceSeconds, .from(0, through: 86_400),
       unit: "seconds", atResume: .free("does not change the weights"),
-      "A save that is due while the last one is still being written waits for so long; then training "
-        + "goes on, and it comes when the disk is ready."),
+      "A save that is due while the last one is still being written waits for so long beyond a "
+        + "hundredth of the time since then; then training goes on, and it comes when the disk is "
+        + "ready."),
     .integer(
       "communication.bucket_bytes", \.communication.bucketBytes, 1024...1_073_741_824,
       unit: "bytes",

@@ -62,6 +62,10 @@ package struct MemoryEstimate: Sendable, Equatable {
   package var loader = 0
   /// Images that the data set holds in memory.
   package var dataset = 0
+  /// The average of the weights, where one is kept.
+  package var average = 0
+  /// Rank 0's alone: a checkpoint on its way to the disk, while training goes on.
+  package var saving = 0
 
   /// Each item under the name that `plan` prints.
   package var items: [(name: String, bytes: Int)] {
@@ -70,10 +74,19 @@ package struct MemoryEstimate: Sendable, Equatable {
       ("shard_scratch", shardScratch), ("activations", activations),
       ("activation_gradients", activationGradients), ("scratch", scratch),
       ("evaluation", evaluation), ("loader", loader), ("dataset", dataset),
+      ("average", average), ("saving", saving),
     ]
   }
 
+  /// Of the rank that needs most, which is rank 0.
   package var total: Int { items.reduce(0) { $0 + $1.bytes } }
+
+  /// Of rank 0 and `ranks` - 1 others; `Int.max` where that cannot be counted.
+  package func total(ranks: Int) -> Int {
+    let (others, overflow) = (total - saving).multipliedReportingOverflow(by: ranks - 1)
+    let (bytes, isTooMuch) = others.addingReportingOverflow(total)
+    return overflow || isTooMuch ? .max : bytes
+  }
 }
 
 extension CostModel {
@@ -91,6 +104,8 @@ extension CostModel {
     package var datasetBytes: Int
     /// As in `MachineSummary`.
     package var panelWidth: Int
+    /// An average of the weights is kept.
+    package var keepsAverage = false
 
     package init(
       shards: Int, shardSize: Int, threads: Int, prefetch: Int, datasetBytes: Int,
@@ -150,6 +165,9 @@ extension CostModel {
       (load.prefetch + 1) * load.images * inputs * Self.floatBytes
       + load.loaderBytes
     memory.dataset = load.datasetBytes
+    memory.average = load.keepsAverage ? arena : 0
+    // The state as it lies in memory, in the order of files, and as the bytes of files.
+    memory.saving = 3 * (load.keepsAverage ? 3 : 2) * arena
     return memory
   }
 

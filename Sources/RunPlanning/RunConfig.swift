@@ -84,9 +84,9 @@ package struct RunConfig: Sendable, Equatable, Codable {
     package var everyMinutes = 1.0
     /// Newest checkpoints kept, beside the best one.
     package var keep = 3
-    /// Seconds for which a save that is due waits for the last one, which is still being written,
-    /// before training goes on and it comes later.
-    package var patienceSeconds = 0.5
+    /// Seconds, beyond a hundredth of the time, for which a save that is due waits for the last one,
+    /// which is still being written, before training goes on and it comes later.
+    package var patienceSeconds = 0.0
     package init() {}
   }
 

@@ -111,11 +111,9 @@ extension RunPlan {
   static func checkMemory(
     _ memory: MemoryEstimate, config: RunConfig, worldSize: Int, machine: MachineSummary
   ) throws(ConfigurationError) {
-    let (needed, overflow) = memory.total.multipliedReportingOverflow(
-      by: max(1, min(machine.localRanks, worldSize)))
-    guard machine.physicalMemoryBytes > 0, overflow || needed > machine.physicalMemoryBytes
-    else { return }
-    let ranks = min(machine.localRanks, worldSize)
+    let ranks = max(1, min(machine.localRanks, worldSize))
+    let needed = memory.total(ranks: ranks)
+    guard machine.physicalMemoryBytes > 0, needed > machine.physicalMemoryBytes else { return }
     throw ConfigurationError(
       key: "training.global_batch",
       (ranks > 1 ? "\(ranks) ranks need " : "a rank needs ") + Quantity.bytes(needed)

@@ -46,6 +46,7 @@ extension RunPlan {
         data: data, threads: config.data.threads, height: height, width: width,
         channels: data.channels, turns: config.data.exifOrientation
       ).total
+    load.keepsAverage = training.averageDecay > 0
     let memory = cost.memory(
       layout: layout, load: load, otherSizes: phases.dropLast().map(\.blocks))
     try checkMemory(memory, config: config, worldSize: worldSize, machine: machine)

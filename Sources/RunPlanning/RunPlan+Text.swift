@@ -181,8 +181,9 @@ extension RunPlan {
     var text = "memory of \(worldSize) ranks on one host: \(Quantity.bytes(memoryOfAllRanks))"
     let available = machine.physicalMemoryBytes
     if available > 0 && memoryOfAllRanks > available {
-      // What one rank needs fits, or there were no plan.
-      let ranksPerHost = max(1, available / max(memory.total, 1))
+      // What one rank needs fits, or there were no plan; rank 0's saves are one host's alone.
+      let others = max(memory.total - memory.saving, 1)
+      let ranksPerHost = max(1, (available - memory.saving) / others)
       text += ", and this one has \(Quantity.bytes(available)): start at most \(ranksPerHost) "
       text += ranksPerHost == 1 ? "rank on one like it" : "ranks on one like it"
     }

@@ -51,10 +51,7 @@ package struct RunPlan: Sendable {
 
   package var seed: UInt64 { config.training.seed }
   /// Bytes of all ranks together, taking each for the one with the most shards.
-  package var memoryOfAllRanks: Int {
-    let (bytes, overflow) = memory.total.multipliedReportingOverflow(by: worldSize)
-    return overflow ? .max : bytes
-  }
+  package var memoryOfAllRanks: Int { memory.total(ranks: worldSize) }
   package var cost: CostModel { CostModel(blocks: blocks, classes: classes) }
 }
 

@@ -7,6 +7,7 @@ import _TestSupport
 final class CampaignJob {
   static let steps = 60
   static let saveInterval = 10
+  static let stepsPerEpoch = 13
   static let ranks = 4
   static let configuration = "tiny.yaml"
 
@@ -45,6 +46,7 @@ final class CampaignJob {
       every_steps: \(saveInterval)
       every_minutes: 0
       keep: 2
+      patience_seconds: 60
     evaluation:
       every_epochs: 2
 

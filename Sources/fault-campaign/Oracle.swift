@@ -61,7 +61,7 @@ extension Trial {
   func requireContinuation(
     _ job: CampaignJob, ranks: Int? = CampaignJob.ranks, _ more: [String] = []
   ) throws {
-    let result = try ranks.map { try job.run(ranks: $0, more) } ?? job.runAlone(more)
+    let result = try ranks.map { try goOn(job, ranks: $0, more) } ?? job.runAlone(more)
     try require(
       result.status == 0,
       "the same command again: exit \(result.status): \(Self.excerpt(result.stderr))")
@@ -71,6 +71,20 @@ extension Trial {
     try require(hidden.isEmpty, "left behind: \(hidden)")
     try requireNoProcess(job)
     try requireSoundCheckpoints(job, newest: CampaignJob.steps)
+  }
+
+  /// Starts it again and sees how long its first new step takes to come.
+  private func goOn(_ job: CampaignJob, ranks: Int, _ more: [String]) throws -> ProgramResult {
+    let (parts, newest) = (job.log.parts.count, job.checkpoints.max() ?? 0)
+    let start = monotonicSeconds()
+    let mpi = try job.start(ranks: ranks, more)
+    if parts > 0, newest < CampaignJob.steps,
+      job.await(step: newest + 1, part: parts + 1, while: { mpi.launcher.isRunning })
+    {
+      campaign.figures.measure(
+        "start again to the first new step, s", monotonicSeconds() - start, of: row)
+    }
+    return try job.end(mpi)
   }
 
   /// Both.

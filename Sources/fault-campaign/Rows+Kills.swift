@@ -72,7 +72,7 @@ extension Row {
         let step = 1 + trial.random.next(below: 50)
         // mpirun says 1 of a rank that left without MPI_Finalize, and kills the others.
         try strike(
-          trial, "step.updated@\(step)#\(rank):exit0", Expectation(codes: Set(1...143)))
+          trial, "step.updated@\(step)#\(rank):exit0", Expectation(codes: [1]))
       }),
     Row(
       18, "a Swift trap in one rank", needs: [.mpirun],
@@ -132,9 +132,14 @@ extension Row {
       failpoint: ([slow] + [failpoint].filter { !$0.isEmpty }).joined(separator: ";"))
     job.await(step: step, while: { mpi.launcher.isRunning })
     usleep(UInt32(pause))
+    let start = monotonicSeconds()
     try deed(mpi, job)
+    let result = try job.end(mpi)
+    let seconds = monotonicSeconds() - start
+    trial.campaign.figures.measure("signal to the end of the job, s", seconds, of: trial.row)
+    try require(seconds < 10, "the job ended \(seconds) s after the signal")
     try trial.judgeAndContinue(
-      job, try job.end(mpi), Expectation(codes: codes), ranks: trial.draw([1, 2, 4, 8]))
+      job, result, Expectation(codes: codes), ranks: trial.draw([1, 2, 4, 8]))
   }
 }
 
@@ -148,7 +153,8 @@ extension Row {
     for part in 1...2 {
       let ranks = trial.draw([2, 4, 8])
       let victim = trial.random.next(below: ranks)
-      let mpi = try job.start(ranks: ranks)
+      // As a run is that says nothing of it.
+      let mpi = try job.start(ranks: ranks, ["--set", "checkpoint.patience_seconds=0"])
       if trial.random.next(below: 4) == 0 {
         // By the clock: also before the first step and after the last.
         let pause = trial.random.uniformDouble() * trial.campaign.seconds
@@ -189,10 +195,23 @@ extension Row {
     let job = try trial.makeJob()
     let step = 1 + trial.random.next(below: CampaignJob.steps * 2 / 3)
     trial.note("at step \(step)")
-    let mpi = try job.start(failpoint: slow)
+    let before = try leftInMemory()
+    // Where Open MPI puts its segments unless it is told otherwise.
+    let mpi = try job.start(
+      failpoint: slow, environment: ["OMPI_MCA_btl_vader_backing_directory": "/dev/shm"])
     job.await(step: step, while: { mpi.launcher.isRunning })
     mpi.launcher.signal(SIGKILL)
-    try trial.judgeAndContinue(
-      job, try job.end(mpi), .killed(), ranks: trial.draw([1, 2, 4, 8]))
+    let result = try job.end(mpi)
+    // Open MPI's own stay behind where it is killed; ours never do, and neither is in the way.
+    let left = try leftInMemory().subtracting(before)
+    try require(
+      !left.contains { $0.hasPrefix("repvgg") }, "left in /dev/shm: \(left.sorted())")
+    trial.campaign.figures.tally("segments of Open MPI left in /dev/shm", of: 5, left.count)
+    try trial.judgeAndContinue(job, result, .killed(), ranks: trial.draw([1, 2, 4, 8]))
+    for name in left where name.hasPrefix("vader_segment") { unlink("/dev/shm/\(name)") }
+  }
+
+  private static func leftInMemory() throws -> Set<String> {
+    Set(try CampaignJob.names("/dev/shm"))
   }
 }

@@ -7,7 +7,8 @@ extension Row {
   static let signals = [
     Row(
       7, "SIGUSR1 to mpirun", needs: [.mpirun],
-      .trials(short: 1, long: 20) { trial in
+      .trials(short: 1, long: 21) { trial in
+        if trial.number == 20 { return try stoppedBeforeEvaluation(trial) }
         try stopped(trial) { mpi, _ in mpi.launcher.signal(SIGUSR1) }
       }),
     Row(
@@ -38,8 +39,9 @@ extension Row {
         }
       }),
     Row(
-      14, "a rank stopped for a while", needs: [.mpirun],
-      .trials(short: 1, long: 4) { trial in
+      14, "a rank, or all of them, stopped for a while", needs: [.mpirun],
+      .trials(short: 1, long: 5) { trial in
+        if trial.number == CampaignJob.ranks { return try allStopped(trial) }
         let job = try trial.makeJob()
         let rank = trial.number % CampaignJob.ranks
         let mpi = try job.start(failpoint: slow, more(warn: 4, abort: 60))
@@ -55,7 +57,8 @@ extension Row {
       }),
     Row(
       15, "a rank stopped for ever", needs: [.mpirun],
-      .trials(short: 1, long: 4) { trial in
+      .trials(short: 1, long: 8) { trial in
+        if trial.number >= CampaignJob.ranks { return try stoppedOutsideSteps(trial) }
         let job = try trial.makeJob()
         let rank = trial.number % CampaignJob.ranks
         let mpi = try job.start(failpoint: slow, more(warn: 2, abort: 6))
@@ -85,6 +88,53 @@ extension Row {
       }),
   ]
 
+  /// Asked in the last step of an epoch: the evaluation is owed, and made when the run goes on.
+  private static func stoppedBeforeEvaluation(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    let step = 2 * CampaignJob.stepsPerEpoch
+    trial.note("asked to stop in step \(step), after which an evaluation is due")
+    let result = try job.run(failpoint: "step.updated@\(step - 1)#1:term")
+    try trial.judge(job, result, .stopped)
+    func evaluations() -> [Int] { job.log.lines.filter { $0.event == "evaluation" }.map(\.step) }
+    try require(
+      job.checkpoints.max() == step && evaluations().isEmpty,
+      "stopped after \(job.checkpoints), evaluated after \(evaluations())")
+    try trial.requireContinuation(job)
+    try require(evaluations().first == step, "evaluated after \(evaluations())")
+  }
+
+  /// All ranks, as a batch system suspends a job: it goes on where it was, however long that took.
+  private static func allStopped(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    let mpi = try job.start(failpoint: slow, more(warn: 2, abort: 4))
+    job.await(step: 15, while: { mpi.launcher.isRunning })
+    let processes = mpi.ranks
+    for process in processes { kill(process, SIGSTOP) }
+    sleep(8)
+    for process in processes { kill(process, SIGCONT) }
+    trial.note("all ranks stopped for 8 s, beyond watchdog.abort_seconds")
+    try trial.judge(job, try job.end(mpi), .done)
+    try require(try job.hash() == trial.campaign.hash, "other bits")
+  }
+
+  /// Where the data have been read, and before MPI ends: no step tells of it.
+  private static func stoppedOutsideSteps(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    let rank = 1 + trial.number % (CampaignJob.ranks - 1)
+    let (place, phase) = trial.take([
+      ("init.data_scanned", "reading the configuration and the data"), ("end.finalize", "ending"),
+    ])
+    trial.note("rank \(rank) stopped at \(place)")
+    let start = monotonicSeconds()
+    let result = try job.run(failpoint: "\(place)@1#\(rank):stop", more(warn: 2, abort: 6))
+    let seconds = monotonicSeconds() - start
+    try require(seconds < 25, "the job ended after \(Int(seconds)) s")
+    try trial.judge(
+      job, result,
+      Expectation(codes: [70], says: ["no progress", "waits for rank \(rank)", phase]))
+    try trial.requireContinuation(job)
+  }
+
   private static func more(warn: Int, abort: Int) -> [String] {
     ["--set", "watchdog.warn_seconds=\(warn)", "--set", "watchdog.abort_seconds=\(abort)"]
   }
@@ -112,7 +162,9 @@ extension Row {
     let saves = part.lines.filter { $0.event == "checkpoint" && $0.step == part.last }.count
     try require(saves == 1, "\(saves) saves after the last step \(part.last)")
     try require(job.checkpoints.max() == part.last, "the last step, \(part.last), is not saved")
-    trial.campaign.figures.measure("steps lost to a request to stop", 0, of: trial.row)
+    trial.campaign.figures.measure(
+      "steps lost to a request to stop", Double(part.last - (job.checkpoints.max() ?? 0)),
+      of: trial.row)
     let ranks = trial.draw([1, 2, 4, 8])
     trial.note("going on on \(ranks) ranks")
     try trial.requireContinuation(job, ranks: ranks)

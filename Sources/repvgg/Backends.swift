@@ -50,6 +50,7 @@ struct Backend {
     } catch {
       return backend.abort(error)
     }
+    Failpoint.pass(.ending)
     do {
       try backend.environment?.finalize()
     } catch {

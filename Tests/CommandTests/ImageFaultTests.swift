@@ -114,6 +114,21 @@ extension ProgramTests {
       #expect(ranks.count == 3 && MPIJob.areGone(ranks, within: 5))
     }
 
+    @Test func aTestImageThatVanishesEndsAllRanks() throws {
+      let job = try FolderJob.make()
+      let running = try job.start(
+        ranks: 3, output: "out",
+        ["--set", "training.epochs=100000", "--set", "evaluation.every_epochs=1", "--quiet"])
+      while running.launcher.isRunning,
+        ((try? job.metrics(of: "out")) ?? []).filter({ $0.event == "evaluation" }).count < 2
+      {
+        usleep(5_000)
+      }
+      unlink(job.scratch.path("data/val/class1/image2.jpg"))
+      try refused(
+        running.wait(), code: 66, ["data/val/class1/image2.jpg: No such file", "repvgg: rank "])
+    }
+
     @Test func replacedImagesAreCounted() throws {
       let job = try FolderJob.make()
       for (label, number) in [(0, 1), (3, 8)] {

@@ -206,11 +206,43 @@ extension ProgramTests.LaunchTrainTests {
       record.contains("\"running\": false") && record.contains("\"deaths\":    0"), "\(record)")
   }
 
-  /// Three attempts that die in the same step, and the fourth that says so.
-  @Test func aStepThatIsNotSurvivedIsNamedWithItsSamples() throws {
+  /// A signal that comes before mpirun, or its ranks, can take it is not lost, and does no harm.
+  @Test func signalsInTheFirstMomentsStopTheJob() throws {
+    let text = TinyJob.standard.replacingOccurrences(of: "epochs: 3", with: "epochs: 100000")
+    let job = try TinyJob(text)
+    for (signal, pause) in [
+      (SIGINT, 0), (SIGUSR1, 60), (SIGINT, 150), (SIGUSR1, 300), (SIGINT, 500),
+    ] {
+      let running = try MPIJob(
+        script: "\(projectRoot)/launch/train",
+        [TinyJob.configuration, "--ranks", "2", "--output", "out", "--restarts", "3"],
+        directory: job.scratch.path)
+      usleep(UInt32(pause * 1000))
+      running.launcher.signal(signal)
+      let result = try running.wait()
+      // Before the script listens, the signal ends it as any other.
+      let early = pause < 100 ? [128 + Int(signal)] : []
+      #expect(([75] + early).contains(result.status), "\(pause) ms: \(result)")
+    }
+  }
+
+  /// The program refuses a step that three attempts died in: nothing is tried again.
+  @Test func aRefusedStepIsNotTriedAgain() throws {
     let job = try TinyJob()
-    #expect(try job.train(output: "out").status == 0)
-    // As a third process leaves it that dies in step 13.
+    #expect(try job.train(.ranks(2), output: "out").status == 0)
+    try spoilAttempts(of: job)
+    let result = try MPIJob(
+      script: "\(projectRoot)/launch/train",
+      [TinyJob.configuration, "--ranks", "2", "--output", "out", "--restarts", "9"],
+      directory: job.scratch.path
+    ).wait()
+    #expect(result.status == 70, "\(result)")
+    #expect(result.complaints.count == 1 && result.stderr.contains("3 attempts in a row died"))
+    #expect(words(result).count == 1 && words(result)[0].hasPrefix("train: given up: "))
+  }
+
+  /// As a third process leaves the record that dies in step 13.
+  private func spoilAttempts(of job: TinyJob) throws {
     let record = try job.scratch.text(of: "out/attempts.json")
     try #require(
       record.hasPrefix("{\"step\":           31, \"running\": false, \"deaths\":    0, "))
@@ -218,6 +250,13 @@ extension ProgramTests.LaunchTrainTests {
     try job.scratch.write(
       "{\"step\": 13, \"running\": true, \"deaths\": 2, \"died_in\": 13, "
         + record[setup.lowerBound...], to: "out/attempts.json")
+  }
+
+  /// Three attempts that die in the same step, and the fourth that says so.
+  @Test func aStepThatIsNotSurvivedIsNamedWithItsSamples() throws {
+    let job = try TinyJob()
+    #expect(try job.train(output: "out").status == 0)
+    try spoilAttempts(of: job)
     for launch in [Launch.alone(), .ranks(2)] {
       // Another number of ranks may survive it.
       let result = try job.train(launch, output: "out")

@@ -39,6 +39,23 @@ import Testing
         "78 rank 2 differs from rank 0 in the configuration's training.seed: 7, not 1;"))
   }
 
+  /// One fact, however many classes: ranks compare as many of them.
+  @Test func listsOfOtherLengthsDiffer() throws {
+    let failures = try InProcessCommunicator.run(ranks: 3) { communicator in
+      var facts = RankFacts()
+      facts.add("the classes", communicator.rank == 1 ? "cat, dog, owl" : "cat, dog")
+      do {
+        try facts.requireSame(over: communicator)
+        return "none"
+      } catch let failure as JobFailure {
+        return "\(failure.code.rawValue) \(failure)"
+      }
+    }
+    #expect(Set(failures).count == 1)
+    #expect(
+      failures[0].hasPrefix("78 rank 1 differs from rank 0 in the classes: cat, dog, owl, not"))
+  }
+
   @Test func losses() {
     var numerics = RunConfig.Numerics()
     var record = LossRecord()

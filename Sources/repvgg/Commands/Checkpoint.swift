@@ -85,7 +85,10 @@ enum CheckpointCommand {
     var damaged: [Int] = []
     var rows: [JSONValue] = []
     for step in steps {
-      let findings = try store.findings(step: step)
+      guard let findings = try findings(ofStep: step, in: store) else {
+        if !asJSON { Speaker.say("step \(step): removed meanwhile by the run that goes on here") }
+        continue
+      }
       let isGood = findings.allSatisfy { $0.problem == nil }
       if !isGood { damaged.append(step) }
       if asJSON {
@@ -106,6 +109,17 @@ enum CheckpointCommand {
       .badData,
       "\(place.directory): \(damaged.count) of \(steps.count) checkpoints are damaged, the first of "
         + "step \(first); a run goes on from the newest good one, and passes over the others")
+  }
+
+  /// Nil where the checkpoint is no longer there: a run prunes while it is looked at.
+  private static func findings(
+    ofStep step: Int, in store: CheckpointStore
+  ) throws -> [CheckpointStore.Finding]? {
+    let result = Result { try store.findings(step: step) }
+    if case .success(let findings) = result, findings.allSatisfy({ $0.problem == nil }) {
+      return findings
+    }
+    return try store.list().contains(step) ? try result.get() : nil
   }
 
   private static func text(_ findings: [CheckpointStore.Finding]) -> String {

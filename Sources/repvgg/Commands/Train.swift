@@ -1,3 +1,4 @@
+import ImageData
 import Orchestration
 import Reporting
 
@@ -10,9 +11,17 @@ enum TrainCommand {
       output: invocation.text("--output"), resume: resume(invocation.text("--resume")),
       threads: invocation.integer("--threads") ?? 1, progress: progress(invocation),
       lineWidth: lineWidth)
+    var watchdog: Watchdog?
+    // Behind the end of MPI, in which ranks wait for each other too.
+    defer { watchdog?.stop() }
     return Backend.run { backend in
-      try TrainingJob(
-        options, communicator: backend.communicator, mpiVersion: backend.mpiVersion
+      let heartbeat = try Heartbeat.make(over: backend.communicator)
+      let started = Watchdog(heartbeat, work: { DataProgress.count })
+      started.start()
+      watchdog = started
+      return try TrainingJob(
+        options, communicator: backend.communicator, mpiVersion: backend.mpiVersion,
+        watchdog: started
       ).run()
     }
   }
