@@ -30,7 +30,7 @@ package final class Heartbeat: Sendable {
       case .comparing: "comparing the state of ranks"
       case .saving: "saving"
       case .delivering: "fusing and writing artifacts"
-      case .ending: "ending"
+      case .ending: "waiting for the end of MPI"
       case .ended: "done"
       }
     }

@@ -165,7 +165,8 @@ extension Watchdog {
 
   /// It does not wait for others: it works, or does not even do that.
   private static func isAtFault(_ state: Heartbeat.RankState) -> Bool {
-    !state.isInCollective && state.phase != .gradients || isAsleep(state)
+    let waits = state.isInCollective || state.phase == .gradients || state.phase == .ending
+    return !waits || isAsleep(state)
   }
 
   private static func isAsleep(_ state: Heartbeat.RankState) -> Bool {

@@ -39,7 +39,8 @@ extension Row {
       .trials(short: 1, long: 12) { try killBesideSave($0) }),
     Row(
       39, "SIGKILL while pruning, one checkpoint kept", needs: [.mpirun],
-      .trials(short: 1, long: 12) { trial in
+      .trials(short: 1, long: 10) { trial in
+        // A run with these settings prunes five times.
         let name = [Failpoint.Name.beforePrune, .midPrune][trial.number % 2]
         try strike(
           trial, "\(name.rawValue)@\(1 + trial.number / 2)#0:kill9", .killed(),

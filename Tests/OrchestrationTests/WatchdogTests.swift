@@ -60,6 +60,17 @@ import Testing
     #expect(Watchdog.warnings(states, settings, named: &named).count == 4)
   }
 
+  /// They wait for each other behind the last collective, too.
+  @Test func inTheEndOnlyTheStoppedOneIsAtFault() throws {
+    var states = states(idle: 301, silent: 301)
+    for index in states.indices {
+      (states[index].phase, states[index].isInCollective) = (.ending, false)
+    }
+    let message = try #require(Watchdog.verdict(states, settings))
+    #expect(
+      message.contains("It waits for rank 2. Last seen: rank 0 (pid 100): step 12, waiting for"))
+  }
+
   @Test func theJobEndsOnlyWhereNobodyGetsOn() throws {
     #expect(Watchdog.verdict(states(idle: 299), settings) == nil)
     var busy = states(idle: 301)
