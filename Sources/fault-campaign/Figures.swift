@@ -12,6 +12,11 @@ final class Figures {
 
   var failures: [String] = []
   var covered = 0
+  /// What is being struck: hours later the directory may hold another.
+  private let commit =
+    (try? runExecutable(
+      "/usr/bin/env", ["git", "rev-parse", "--short=12", "HEAD"], timeout: 10))?.stdout
+    .trimmingCharacters(in: .whitespacesAndNewlines)
   private var counts: [Count] = []
   private var skipped: [(row: Row, reason: String)] = []
   private var tallies: [Int: [String: Int]] = [:]
@@ -56,12 +61,10 @@ final class Figures {
 
   /// For docs/reliability.md.
   func markdown(_ options: Options, hash: String, seconds: Double) throws -> String {
-    let commit = try? runExecutable(
-      "/usr/bin/env", ["git", "rev-parse", "--short=12", "HEAD"], timeout: 10)
     let date = Date().formatted(.iso8601.year().month().day())
     var lines = [
       "Campaign of \(date), \(options.form.rawValue) form, seed \(options.seed), commit "
-        + "\((commit?.stdout ?? "unknown").trimmingCharacters(in: .whitespacesAndNewlines)), "
+        + "\(commit ?? "unknown"), "
         + "\(Int(seconds / 60)) minutes; the hash of the undisturbed run is `\(hash.prefix(16))`.",
       "", "| row | fault | trials | failed | what was done |", "|---|---|---|---|---|",
     ]

@@ -122,7 +122,8 @@ extension Row {
     let job = try trial.makeJob()
     let rank = 1 + trial.number % (CampaignJob.ranks - 1)
     let (place, phase) = trial.take([
-      ("init.data_scanned", "reading the configuration and the data"), ("end.finalize", "waiting for the end of MPI"),
+      ("init.data_scanned", "reading the configuration and the data"),
+      ("end.finalize", "waiting for the end of MPI"),
     ])
     trial.note("rank \(rank) stopped at \(place)")
     let start = monotonicSeconds()
