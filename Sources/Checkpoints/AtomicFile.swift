@@ -22,6 +22,27 @@ package enum AtomicFile {
     try directory.synchronise()
   }
 
+  /// Removes what `write` left behind in `directory` where its process died. Call it with the run's
+  /// lock held: a temporary may be another job's. One that cannot be removed stays, hidden and harmless.
+  package static func removeLeftovers(in directory: String) {
+    guard let handle = try? DirectoryHandle(path: directory, .reading),
+      let names = try? handle.entries()
+    else { return }
+    for name in names where isTemporary(name) { try? handle.removeFile(name) }
+  }
+
+  /// `.NAME.` with sixteen digits and `.tmp`.
+  private static func isTemporary(_ name: String) -> Bool {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count >= 4, parts[0].isEmpty, parts[parts.count - 1] == "tmp" else { return false }
+    let suffix = parts[parts.count - 2].utf8
+    return suffix.count == 16
+      && suffix.allSatisfy {
+        UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0
+          || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0
+      }
+  }
+
   /// Throws what `write` would throw for the place of `path`, as far as it can be known before.
   package static func requireWritable(path: String) throws(CheckpointError) {
     let (parent, _) = try split(path)

@@ -30,10 +30,12 @@ extension CheckpointStore {
     let handle = try DirectoryHandle(path: directory, .reading)
     var entries: [Entry] = []
     for name in try handle.entries() {
-      if let step = Self.step(of: name) {
-        entries.append(try entry(name, step: step, isMovedAside: false, in: handle))
-      } else if let step = Self.stepMovedAside(name) {
-        entries.append(try entry(name, step: step, isMovedAside: true, in: handle))
+      let kept = Self.step(of: name)
+      guard let step = kept ?? Self.stepMovedAside(name) else { continue }
+      do throws(CheckpointError) {
+        entries.append(try entry(name, step: step, isMovedAside: kept == nil, in: handle))
+      } catch  where error.kind == .missing {
+        // A run prunes while it is looked at.
       }
     }
     return entries.sorted { ($0.step, $0.name) < ($1.step, $1.name) }
@@ -53,6 +55,16 @@ extension CheckpointStore {
       if lstat("\(directory)/\(name)/\(file)", &status) == 0 { entry.bytes += Int(status.st_size) }
     }
     return entry
+  }
+
+  /// As `findings(step:)`; nil where the checkpoint is no longer there: a run prunes while it is looked
+  /// at.
+  package func findingsIfStillThere(step: Int) throws(CheckpointError) -> [Finding]? {
+    let result = Result { () throws(CheckpointError) in try findings(step: step) }
+    if case .success(let findings) = result, findings.allSatisfy({ $0.problem == nil }) {
+      return findings
+    }
+    return try list().contains(step) ? try result.get() : nil
   }
 
   /// Reads every file of the checkpoint of `step` and holds it against the manifest, which comes

@@ -59,6 +59,7 @@ struct DirectoryHandle: ~Copyable {
       try Self.requireSize(bytes.count, of: output, path: file)
       Failpoint.pass(.fileBeforeFsync)
       guard fsync(output) == 0 else { throw .system("fsync", path: file, .writing) }
+      StoreProgress.advance()
       Failpoint.pass(.fileAfterFsync)
     } catch {
       close(output)
@@ -67,6 +68,9 @@ struct DirectoryHandle: ~Copyable {
     guard close(output) == 0 else { throw .system("close", path: file, .writing) }
   }
 
+  /// Bytes of one call, so that progress can be seen where a disk is slow.
+  private static let mostAtOnce = 16 << 20
+
   private static func write(
     _ bytes: [UInt8], _ range: Range<Int>, to output: Int32, path: String
   ) throws(CheckpointError) {
@@ -74,8 +78,10 @@ struct DirectoryHandle: ~Copyable {
     while position < range.upperBound {
       let count = bytes.withUnsafeBytes { buffer in
         Glibc.write(
-          output, buffer.baseAddress.map { $0 + position }, range.upperBound - position)
+          output, buffer.baseAddress.map { $0 + position },
+          min(mostAtOnce, range.upperBound - position))
       }
+      StoreProgress.advance()
       if count < 0 && errno == EINTR { continue }
       guard count >= 0 else { throw .system("write", path: path, .writing) }
       guard count > 0 else {

@@ -12,14 +12,15 @@ package final class Coordinator {
   private let plan: RunPlan
   private let metrics: MetricsLog
   private let progress: Progress
-  private var lastSave = monotonicSeconds()
+  private let clock: () -> Double
+  private var lastSave: Double
   /// A save was due while another was being written.
   private var hasPassedOver = false
   /// Seconds for which the save that is being written has held training up.
   private var stallSeconds = 0.0
   /// Of the time, that saves may hold training up.
   private let stallShare = 0.01
-  private let begin = monotonicSeconds()
+  private let begin: Double
   /// Sums over the steps of this job, for the closing summary.
   private var steps = 0
   private var samples = 0.0
@@ -40,12 +41,16 @@ package final class Coordinator {
       writer: CheckpointWriter(directory.store))
   }
 
+  /// `clock`: seconds since any moment.
   init(
     directory: RunDirectory, progress mode: ProgressMode, lineWidth: Int, output: TextOutput,
-    writer: CheckpointWriter
+    writer: CheckpointWriter, clock: @escaping () -> Double = monotonicSeconds
   ) throws {
     self.directory = directory
     self.writer = writer
+    self.clock = clock
+    begin = clock()
+    lastSave = begin
     plan = directory.plan
     metrics = try MetricsLog(path: plan.paths.metrics)
     progress = Progress(
@@ -181,17 +186,19 @@ package final class Coordinator {
   }
 
   /// Whether all should save after `step`: the interval in steps or in minutes is over then, and the
-  /// disk is ready. A save that is still being written is waited for only a little, a hundredth of the
-  /// time since it began and `checkpoint.patience_seconds`, and once: the next then comes as soon as
-  /// it is done.
+  /// disk is ready. A save that is still being written is waited for only a little, for what it has not
+  /// used yet of a hundredth of the time since it began, and `checkpoint.patience_seconds`, and once:
+  /// the next then comes as soon as it is done.
   package func wishesToSave(afterStep step: Int) throws -> Bool {
     try reportSave()
     guard isSaveDue(afterStep: step) || hasPassedOver else { return false }
     if writer.isBusy {
-      let start = monotonicSeconds()
-      let patience = plan.config.checkpoint.patienceSeconds + stallShare * (start - lastSave)
+      let start = clock()
+      let patience =
+        plan.config.checkpoint.patienceSeconds
+        + max(0, stallShare * (start - lastSave) - stallSeconds)
       hasPassedOver = !writer.wait(atMost: hasPassedOver ? 0 : patience)
-      stallSeconds += monotonicSeconds() - start
+      stallSeconds += clock() - start
       if hasPassedOver { return false }
     }
     hasPassedOver = false
@@ -203,23 +210,23 @@ package final class Coordinator {
     if checkpoint.everySteps > 0 && step % checkpoint.everySteps == 0 { return true }
     // Saves by time hold training up for a hundredth of it at most.
     let interval = max(checkpoint.everyMinutes * 60, stallSeconds / stallShare)
-    return checkpoint.everyMinutes > 0 && monotonicSeconds() - lastSave >= interval
+    return checkpoint.everyMinutes > 0 && clock() - lastSave >= interval
   }
 
   /// Begins to save what `copy` makes; the thread that writes it marks the best checkpoint and
-  /// removes old ones. `start`: when training stopped for it, `monotonicSeconds()`. Throws what became
-  /// of the save before.
+  /// removes old ones. `start`: when training stopped for it, by the same clock. Throws what became of
+  /// the save before.
   package func save(since start: Double, _ copy: () -> RunCopy) throws {
     _ = writer.wait()
     try reportSave()
     writer.begin(copy())
-    lastSave = monotonicSeconds()
+    lastSave = clock()
     stallSeconds = lastSave - start
   }
 
   /// The same, and returns when the checkpoint is committed.
   package func saveAndWait(_ copy: () -> RunCopy) throws {
-    try save(since: monotonicSeconds(), copy)
+    try save(since: clock(), copy)
     try finishSaving()
   }
 
@@ -257,7 +264,7 @@ package final class Coordinator {
     step: Int, weightsSHA256: String, replaced: Int, rows: [(String, String)]
   ) throws {
     progress.finish()
-    let seconds = monotonicSeconds() - begin
+    let seconds = clock() - begin
     let rate = stepSeconds > 0 ? samples / stepSeconds : 0
     try metrics.append([
       ("event", "end"), ("step", .int(step)), ("weights_sha256", .string(weightsSHA256)),

@@ -41,6 +41,7 @@ package struct Delivery {
       try DeployNetwork(
         shape: worker.network.shape, tensors: deploy, pool: worker.network.pool)
     }
+    network.onBlock = { [heartbeat = worker.heartbeat] in heartbeat.mark() }
     let replaced = try worker.replacedOnAllRanks()
     Failpoint.pass(.evaluation)
     let results = try worker.evaluation.compare(

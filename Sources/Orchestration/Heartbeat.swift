@@ -59,13 +59,18 @@ package final class Heartbeat: Sendable {
 
   /// The ranks of this host, lowest first, and which of them this one is.
   package let ranks: [Int]
+  /// There are ranks on other hosts, of which nothing is seen.
+  package let hasOtherHosts: Bool
   private let place: Int
   private let bytes: Int
   // Shared with other processes; every access is atomic.
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
 
-  private init(ranks: [Int], place: Int, memory: UnsafeMutableRawPointer, bytes: Int) {
+  private init(
+    ranks: [Int], of size: Int, place: Int, memory: UnsafeMutableRawPointer, bytes: Int
+  ) {
     self.ranks = ranks
+    hasOtherHosts = ranks.count < size
     self.place = place
     self.bytes = bytes
     words = memory.bindMemory(to: Atomic<UInt64>.self, capacity: bytes / 8)
@@ -100,8 +105,8 @@ extension Heartbeat {
     mark()
   }
 
-  /// Whether the rank is opening its data.
-  var isReading: Bool { load(place, Word.phase) == Phase.reading.rawValue }
+  /// What the rank does now.
+  var phase: Phase { Phase(rawValue: load(place, Word.phase)) ?? .starting }
 
   /// The rank begins a step, counted from 1.
   package func begin(step: Int) { store(Word.step, UInt64(step)) }
@@ -177,21 +182,24 @@ extension Heartbeat {
     try communicator.barrier()
     if place > 0 { map(creating: false) }
     try communicator.barrier()
-    // What is mapped stays, and nothing is left behind by a kill.
+    // What is mapped stays, and nothing is left behind by a kill from here on.
     if place == 0 { for path in paths { unlink(path) } }
     return try Agreement.all(communicator) {
-      if let memory { return Heartbeat(ranks: ranks, place: place, memory: memory, bytes: bytes) }
-      return try alone(rank: communicator.rank)
+      if let memory {
+        return Heartbeat(
+          ranks: ranks, of: communicator.size, place: place, memory: memory, bytes: bytes)
+      }
+      return try alone(rank: communicator.rank, of: communicator.size)
     }
   }
 
   /// A board for one rank.
-  static func alone(rank: Int) throws -> Heartbeat {
+  static func alone(rank: Int, of size: Int = 1) throws -> Heartbeat {
     let bytes = Word.count * 8
     guard let memory = Self.map(nil, bytes: bytes, creating: true) else {
       throw JobFailure(.inputOutput, "mmap: \(String(cString: strerror(errno)))")
     }
-    return Heartbeat(ranks: [rank], place: 0, memory: memory, bytes: bytes)
+    return Heartbeat(ranks: [rank], of: size, place: 0, memory: memory, bytes: bytes)
   }
 
   private static var places: [String] {
@@ -232,6 +240,14 @@ extension Heartbeat {
 }
 
 extension Heartbeat.Phase {
+  /// Files are read or written, which may take long and is counted where it is done.
+  var isAtFiles: Bool {
+    switch self {
+    case .reading, .resuming, .saving, .delivering: true
+    default: false
+    }
+  }
+
   init(_ phase: StepPhase) {
     self =
       switch phase {

@@ -46,8 +46,9 @@ struct RankFacts {
     guard let (index, ranks) = comparison.difference, let odd = ranks.first else { return }
     let norm = (0..<communicator.size).first { !ranks.contains($0) } ?? 0
     let own = facts[index].value
-    let theirs = try Self.text(own, of: odd, over: communicator)
-    let others = try Self.text(own, of: norm, over: communicator)
+    let (theirs, others) = Self.difference(
+      try Self.text(own, of: odd, over: communicator),
+      try Self.text(own, of: norm, over: communicator))
     let more = ranks.count > 1 ? " (and \(ranks.count - 1) more like it)" : ""
     throw JobFailure(
       .configuration,
@@ -61,11 +62,24 @@ struct RankFacts {
     return hash.value
   }
 
-  /// The first part of rank `root`'s text, on every rank.
+  /// Both texts where they are short, else what surrounds the first difference.
+  private static func difference(_ first: String, _ second: String) -> (String, String) {
+    let most = 120
+    let same = zip(first, second).prefix { $0 == $1 }.count
+    func part(_ text: String) -> String {
+      guard text.count > most else { return text }
+      let start = max(0, min(same - most / 4, text.count - most))
+      let end = start + most < text.count ? "…" : ""
+      return (start > 0 ? "…" : "") + text.dropFirst(start).prefix(most) + end
+    }
+    return (part(first), part(second))
+  }
+
+  /// As much of rank `root`'s text as a thousand names of classes take, on every rank.
   private static func text(
     _ own: String, of root: Int, over communicator: any Communicator
   ) throws -> String {
-    var bytes = [UInt8](repeating: 0, count: 400)
+    var bytes = [UInt8](repeating: 0, count: 32_768)
     for (place, byte) in own.utf8.prefix(bytes.count).enumerated() { bytes[place] = byte }
     try bytes.withUnsafeMutableBytes { try communicator.broadcast($0, from: root) }
     return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)

@@ -29,6 +29,7 @@ package final class RunDirectory {
     store = CheckpointStore(directory: plan.paths.checkpoints, keep: plan.config.checkpoint.keep)
     try store.prepare()
     try Self.makeDirectories(plan.paths.artifacts)
+    for directory in [path, plan.paths.artifacts] { AtomicFile.removeLeftovers(in: directory) }
     attempts = AttemptLog(
       path: plan.paths.attempts, setup: try Self.setup(plan), lastStep: plan.totalSteps)
     log = open(plan.paths.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o644)

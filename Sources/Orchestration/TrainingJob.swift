@@ -46,6 +46,8 @@ package struct TrainingJob {
   }
 
   private let options: Options
+  private let bareCommunicator: any Communicator
+  /// The same, seen by the watchdog.
   private let communicator: any Communicator
   private let mpiVersion: String
   private let watchdog: Watchdog
@@ -56,6 +58,7 @@ package struct TrainingJob {
     _ options: Options, communicator: any Communicator, mpiVersion: String, watchdog: Watchdog
   ) {
     self.options = options
+    bareCommunicator = communicator
     self.communicator = WatchedCommunicator(
       communicator, watchdog.heartbeat, checksOrder: false)
     self.mpiVersion = mpiVersion
@@ -74,15 +77,17 @@ package struct TrainingJob {
     heartbeat.enter(.starting)
     try requireSameJob(plan)
     watchdog.follow(plan.config.watchdog, log: plan.paths.log)
-    let communicator: any Communicator =
-      plan.config.communication.checkOrder
-      ? WatchedCommunicator(self.communicator, heartbeat, checksOrder: true) : self.communicator
+    let communicator = WatchedCommunicator(
+      bareCommunicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     heartbeat.enter(.resuming)
     var snapshot = try Agreement.all(communicator) {
       try coordinator.map { try resumePoint(plan, train, $0) } ?? nil
     }
-    defer { coordinator?.settleSaves() }
+    defer {
+      heartbeat.enter(.saving)
+      coordinator?.settleSaves()
+    }
     // What is refused up to here leaves no trace.
     return try AttemptLog.attempt(coordinator?.directory.attempts) {
       let worker = try Agreement.all(communicator) {

@@ -13,7 +13,7 @@ package final class Watchdog: Sendable {
   /// The configuration's once it is read, and the run's log, to which the speaker adds where it is
   /// there.
   private let settings: Mutex<(limits: RunConfig.Watchdog, log: String?)>
-  /// Rises as the rank gets on with what marks nothing by itself: opening its data.
+  /// Rises as the rank gets on with files, which mark nothing by themselves.
   private let work: @Sendable () -> Int
   private let isStopping = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
@@ -21,7 +21,7 @@ package final class Watchdog: Sendable {
   /// Seconds without a sign of life after which a rank's thread counts as asleep.
   private static let sleepSeconds = 3.0
 
-  /// - Parameter work: a count that rises while the rank's data are being opened.
+  /// - Parameter work: a count that rises as files are read and written.
   package init(
     _ heartbeat: Heartbeat, limits: RunConfig.Watchdog = .init(),
     work: @escaping @Sendable () -> Int = { 0 }
@@ -59,6 +59,7 @@ package final class Watchdog: Sendable {
   private func watch(parent: pid_t?) {
     var named: Set<Int> = []
     var workSeen = work()
+    var isHopeless = false
     while !isStopping.load(ordering: .relaxed) {
       let limits = settings.withLock { $0.limits }
       let shortest = [limits.warnSeconds, limits.abortSeconds].filter { $0 > 0 }.min() ?? 5
@@ -70,25 +71,30 @@ package final class Watchdog: Sendable {
         _exit(ExitCode.ownFault.rawValue)
       }
       let workDone = work()
-      if workDone != workSeen, heartbeat.isReading { heartbeat.mark() }
+      if workDone != workSeen, heartbeat.phase.isAtFiles { heartbeat.mark() }
       workSeen = workDone
       // A process that has been stopped, or all of them with the machine: what it was at begins anew,
       // and it judges from its next turn on.
       if hasSlept {
         heartbeat.mark()
+        isHopeless = false
         continue
       }
-      judge(heartbeat.states(), limits, named: &named)
+      isHopeless = judge(heartbeat.states(), limits, wasHopeless: isHopeless, named: &named)
     }
   }
 
+  /// Says what is to be said; whether nobody gets on. Where that was so a turn before already, the
+  /// process ends: the states of a single turn may be those of before a stop.
   private func judge(
-    _ states: [Heartbeat.RankState], _ limits: RunConfig.Watchdog, named: inout Set<Int>
-  ) {
+    _ states: [Heartbeat.RankState], _ limits: RunConfig.Watchdog, wasHopeless: Bool,
+    named: inout Set<Int>
+  ) -> Bool {
     let isSpeaker =
       states.first { $0.silentSeconds < Self.sleepSeconds && $0.phase != .ended }?.rank
       == heartbeat.rank
-    if let message = Self.verdict(states, limits) {
+    let verdict = Self.verdict(states, limits, hasOtherHosts: heartbeat.hasOtherHosts)
+    if let message = verdict, wasHopeless {
       // A moment for it to be said, and to reach the log.
       if isSpeaker { say(message) }
       usleep(300_000)
@@ -96,6 +102,7 @@ package final class Watchdog: Sendable {
     }
     // Only the speaker remembers whom it has named: another one that takes over begins anew.
     if isSpeaker { Self.warnings(states, limits, named: &named).forEach(say) }
+    return verdict != nil
   }
 
   /// One line on stderr and in the log, by `write`: nothing is kept back by a process that ends. The
@@ -117,14 +124,17 @@ package final class Watchdog: Sendable {
 // MARK: - What the states say
 
 extension Watchdog {
-  /// Why the job must end; nil as long as any rank of the host gets on.
+  /// Why the job must end; nil as long as any rank of the host gets on, or where all of them wait for
+  /// other hosts that may still be at their files, at their own speed.
   static func verdict(
-    _ states: [Heartbeat.RankState], _ settings: RunConfig.Watchdog
+    _ states: [Heartbeat.RankState], _ settings: RunConfig.Watchdog, hasOtherHosts: Bool = false
   ) -> String? {
     let living = states.filter { $0.phase != .ended }
     guard settings.abortSeconds > 0, !living.isEmpty,
       living.allSatisfy({ $0.idleSeconds >= settings.abortSeconds })
     else { return nil }
+    let waitForFiles = living.allSatisfy { $0.phase.isAtFiles && $0.isInCollective }
+    if hasOtherHosts && waitForFiles { return nil }
     return
       "no progress for \(Int(settings.abortSeconds)) s (watchdog.abort_seconds), the job ends; "
       + "the same command goes on from the newest checkpoint. " + culprits(of: living)
@@ -153,10 +163,10 @@ extension Watchdog {
     }
     for state in slow where !named.contains(state.rank) {
       named.insert(state.rank)
-      let waiting = idle.filter { $0.isInCollective && $0.rank != state.rank }.map(\.rank)
+      let waiting = idle.filter { isWaiting($0) && $0.rank != state.rank }.map(\.rank)
       lines.append(
         "\(description(state)) since \(Int(state.idleSeconds)) s"
-          + (waiting.isEmpty ? "" : "; \(words(waiting)) in a collective")
+          + (waiting.isEmpty ? "" : "; \(words(waiting)) for it")
           + (settings.abortSeconds > 0
             ? "; without progress the job ends after \(Int(settings.abortSeconds)) s" : ""))
     }
@@ -165,8 +175,11 @@ extension Watchdog {
 
   /// It does not wait for others: it works, or does not even do that.
   private static func isAtFault(_ state: Heartbeat.RankState) -> Bool {
-    let waits = state.isInCollective || state.phase == .gradients || state.phase == .ending
-    return !waits || isAsleep(state)
+    !isWaiting(state) || isAsleep(state)
+  }
+
+  private static func isWaiting(_ state: Heartbeat.RankState) -> Bool {
+    state.isInCollective || state.phase == .gradients || state.phase == .ending
   }
 
   private static func isAsleep(_ state: Heartbeat.RankState) -> Bool {

@@ -67,6 +67,7 @@ package final class Worker {
     shardPlan = ShardPlan(
       sampleCount: train.count, globalBatch: plan.globalBatch, shards: plan.shards,
       seed: config.training.seed, shuffle: config.training.shuffle)
+    network.onBlock = { [heartbeat] in heartbeat.mark() }
     step.onPhase = { [heartbeat] in heartbeat.enter(Heartbeat.Phase($0)) }
   }
 

@@ -20,6 +20,8 @@ package final class DeployNetwork {
   /// Every block's weights as its convolution reads them.
   private let packed: [Arena]
   private let head: ClassifierHead
+  /// Called before each block of a pass: whoever watches sees that it gets on.
+  package var onBlock: () -> Void = {}
 
   private struct Block {
     var convolution: Convolution
@@ -85,6 +87,7 @@ package final class DeployNetwork {
     precondition(batch.count == shape.shards, "one input for each chunk")
     var inputs = batch
     for index in blocks.indices {
+      onBlock()
       let imageCount = shape.blocks[index].outputCount
       let outputs = buffers[index % 2]
       for (number, input) in inputs.enumerated() {

@@ -31,6 +31,8 @@ package final class TrainingNetwork {
   private(set) var blocks: [TrainingBlock] = []
   let linear: LinearPlaces
   private let finder: PlaceFinder
+  /// Called before each block of a pass: whoever watches sees that it gets on.
+  package var onBlock: () -> Void = {}
   /// Inputs of the pass at hand: every block's x of every shard.
   private var inputs: [[ShardImages]] = []
   /// Images of every shard.
@@ -113,6 +115,7 @@ extension TrainingNetwork {
     precondition(batch.count == shape.shards, "one input for each shard")
     setInputs(batch)
     for (index, block) in blocks.enumerated() {
+      onBlock()
       try block.forward(
         inputs[index], previous: previous(index), reduceStatistics: reduceStatistics)
     }
@@ -124,6 +127,7 @@ extension TrainingNetwork {
     precondition(batch.count == shape.shards, "one input for each shard")
     setInputs(batch)
     for (index, block) in blocks.enumerated() {
+      onBlock()
       block.evaluate(inputs[index], previous: previous(index))
     }
     classify()
@@ -162,6 +166,7 @@ extension TrainingNetwork {
     }
     try gradientsReady(linear.gradientsEnd)
     for block in blocks.reversed() {
+      onBlock()
       try block.backward(
         inputs[block.index], previous: previous(block.index), reduceStatistics: reduceStatistics,
         gradientsReady: gradientsReady)

@@ -13,6 +13,10 @@ final class CampaignJob {
 
   let scratch: ScratchDirectory
   private let campaign: Campaign
+  /// Of every start under mpirun.
+  var environment: [String: String] = [:]
+  /// Seconds for which ranks of the last job outlived their mpirun, and whether they are gone.
+  private(set) var afterlife = (seconds: 0.0, isOver: true)
 
   init(_ campaign: Campaign) throws {
     self.campaign = campaign
@@ -79,8 +83,8 @@ final class CampaignJob {
   ) throws -> MPIJob {
     try MPIJob(
       ranks: ranks, program: campaign.program, wrapper: wrapper, arguments(more),
-      environment: Self.environment(failpoint, environment), directory: scratch.path,
-      timeout: timeout)
+      environment: Self.environment(failpoint, self.environment.merging(environment) { $1 }),
+      directory: scratch.path, timeout: timeout)
   }
 
   /// Runs it under mpirun to its end.
@@ -98,7 +102,9 @@ final class CampaignJob {
   func end(_ mpi: MPIJob) throws -> ProgramResult {
     defer { mpi.giveTurn() }
     let result = try mpi.wait()
-    _ = MPIJob.areGone(processes, within: 5)
+    let start = monotonicSeconds()
+    let isOver = MPIJob.areGone(processes, within: 5)
+    afterlife = (monotonicSeconds() - start, isOver)
     return result
   }
 

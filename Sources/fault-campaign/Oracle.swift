@@ -51,6 +51,8 @@ extension Trial {
         result.complaints.contains { line in expected.says.allSatisfy { line.contains($0) } },
         "no line says \(expected.says); \(told)")
     }
+    campaign.figures.measure("ranks outlive mpirun, s", job.afterlife.seconds, of: row)
+    try require(job.afterlife.isOver, "ranks outlived mpirun by 5 s")
     try requireNoProcess(job)
     try requireSoundCheckpoints(job, newest: newest)
   }
@@ -73,16 +75,23 @@ extension Trial {
     try requireSoundCheckpoints(job, newest: CampaignJob.steps)
   }
 
+  /// From a start to the first new step, on as many ranks as before.
+  private static let mostSecondsToStart = 3.0
+
   /// Starts it again and sees how long its first new step takes to come.
   private func goOn(_ job: CampaignJob, ranks: Int, _ more: [String]) throws -> ProgramResult {
     let (parts, newest) = (job.log.parts.count, job.checkpoints.max() ?? 0)
-    let start = monotonicSeconds()
     let mpi = try job.start(ranks: ranks, more)
+    // Not before: it waits for its turn.
+    let start = monotonicSeconds()
     if parts > 0, newest < CampaignJob.steps,
       job.await(step: newest + 1, part: parts + 1, while: { mpi.launcher.isRunning })
     {
-      campaign.figures.measure(
-        "start again to the first new step, s", monotonicSeconds() - start, of: row)
+      let seconds = monotonicSeconds() - start
+      campaign.figures.measure("start again to the first new step, s", seconds, of: row)
+      try require(
+        seconds < Self.mostSecondsToStart || ranks > CampaignJob.ranks,
+        "\(seconds) s from the start to the first new step")
     }
     return try job.end(mpi)
   }
@@ -106,13 +115,9 @@ extension Trial {
   /// A rank may outlive mpirun by a second or two.
   func requireNoProcess(_ job: CampaignJob, within seconds: Double = 5) throws {
     let processes = job.processes
-    let start = monotonicSeconds()
     let areGone = MPIJob.areGone(processes, within: seconds)
     for process in processes where !areGone { kill(process, SIGKILL) }
     try require(areGone, "processes \(processes) live on after \(seconds) s")
-    if !processes.isEmpty {
-      campaign.figures.measure("ranks outlive mpirun, s", monotonicSeconds() - start, of: row)
-    }
   }
 
   private func requireSoundCheckpoints(_ job: CampaignJob, newest: Int?) throws {

@@ -7,8 +7,9 @@ extension Row {
   static let signals = [
     Row(
       7, "SIGUSR1 to mpirun", needs: [.mpirun],
-      .trials(short: 1, long: 21) { trial in
+      .trials(short: 1, long: 22) { trial in
         if trial.number == 20 { return try stoppedBeforeEvaluation(trial) }
+        if trial.number == 21 { return try stoppedOnSlowDisk(trial) }
         try stopped(trial) { mpi, _ in mpi.launcher.signal(SIGUSR1) }
       }),
     Row(
@@ -57,7 +58,7 @@ extension Row {
       }),
     Row(
       15, "a rank stopped for ever", needs: [.mpirun],
-      .trials(short: 1, long: 8) { trial in
+      .trials(short: 1, long: 12) { trial in
         if trial.number >= CampaignJob.ranks { return try stoppedOutsideSteps(trial) }
         let job = try trial.makeJob()
         let rank = trial.number % CampaignJob.ranks
@@ -120,7 +121,7 @@ extension Row {
   /// Where the data have been read, and before MPI ends: no step tells of it.
   private static func stoppedOutsideSteps(_ trial: Trial) throws {
     let job = try trial.makeJob()
-    let rank = 1 + trial.number % (CampaignJob.ranks - 1)
+    let rank = trial.number / 2 % CampaignJob.ranks
     let (place, phase) = trial.take([
       ("init.data_scanned", "reading the configuration and the data"),
       ("end.finalize", "waiting for the end of MPI"),
@@ -133,6 +134,16 @@ extension Row {
     try trial.judge(
       job, result,
       Expectation(codes: [70], says: ["no progress", "waits for rank \(rank)", phase]))
+    try trial.requireContinuation(job)
+  }
+
+  /// A disk that is slower than the watchdog's limit, but gets on: the save of a stop is not a hang.
+  private static func stoppedOnSlowDisk(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    trial.note("asked to stop in step 20; every fsync of the saves takes 2 s, the limit is 4 s")
+    let result = try job.run(
+      failpoint: "step.updated@19#1:term;file.before_fsync@1+#0:sleep=2", more(warn: 2, abort: 4))
+    try trial.judge(job, result, .stopped)
     try trial.requireContinuation(job)
   }
 

@@ -69,6 +69,20 @@ import Testing
     #expect(try fixture.store.newestGood().checkpoint?.step == 200)
   }
 
+  /// A run prunes while somebody looks at it: what is gone is not damaged.
+  @Test func whatIsRemovedMeanwhileIsNotDamaged() throws {
+    let fixture = try Fixture()
+    try fixture.commit(100, 200)
+    #expect(try fixture.store.findingsIfStillThere(step: 50) == nil)
+    #expect(try fixture.store.findingsIfStillThere(step: 100)?.count == 4)
+    unlink("\(fixture.directory(200))/state.json")
+    let findings = try #require(try fixture.store.findingsIfStillThere(step: 200))
+    #expect(findings.filter { $0.problem != nil }.map(\.file) == ["state.json"])
+    try FileManager.default.removeItem(atPath: fixture.directory(200))
+    #expect(try fixture.store.findingsIfStillThere(step: 200) == nil)
+    #expect(try fixture.store.entries().map(\.step) == [100])
+  }
+
   @Test func lengthenedFilesAreFound() throws {
     for name in ["model.safetensors", "empty", "MANIFEST.json"] {
       try expectFallback("\(name) longer", says: name) { directory, fixture in

@@ -51,6 +51,19 @@ import Testing
 }
 
 @Suite struct AtomicFileTests {
+  @Test func leftoversOfADeadProcessAreRemoved() throws {
+    let fixture = try Fixture()
+    let (own, others) = (
+      [".model.safetensors.0123456789abcdef.tmp", ".a.b.c.0000000000000000.tmp"],
+      [".model.0123456789abcdeg.tmp", ".0123456789abcdef.tmp", "a.0123456789abcdef.tmp", ".x.tmp"]
+    )
+    for name in own + others { try fixture.write("\(fixture.path)/\(name)", "x") }
+    AtomicFile.removeLeftovers(in: fixture.path)
+    let left = try FileManager.default.contentsOfDirectory(atPath: fixture.path)
+    #expect(left.sorted() == others.sorted())
+    AtomicFile.removeLeftovers(in: "\(fixture.path)/nowhere")
+  }
+
   @Test func replacesInOneStep() throws {
     let fixture = try Fixture()
     let file = fixture.path + "/certificate.json"
@@ -138,7 +151,8 @@ import Testing
     let process = ProcessInfo.processInfo.processIdentifier
     #expect(error?.message.contains("in use by process \(process) on ") == true)
     first = nil
-    _ = try RunLock(run: fixture.path)
+    // Other tests start programs: between fork and exec such a child holds what this process held.
+    _ = try RunLock(run: fixture.path, patience: 5)
   }
 
   /// The lock is the kernel's: another process holds it, dies, and leaves only its signature.

@@ -28,7 +28,7 @@ import Testing
     #expect(Watchdog.warnings(states(idle: 29.9), settings, named: &named) == [])
     #expect(
       Watchdog.warnings(states(idle: 31), settings, named: &named) == [
-        "rank 2 (pid 102): step 12, backward pass since 31 s; ranks 0, 1, 3 wait in a collective; "
+        "rank 2 (pid 102): step 12, backward pass since 31 s; ranks 0, 1, 3 wait for it; "
           + "without progress the job ends after 300 s"
       ])
     #expect(Watchdog.warnings(states(idle: 32), settings, named: &named) == [])
@@ -83,6 +83,18 @@ import Testing
     var ended = states(idle: 301)
     for index in ended.indices { ended[index].phase = .ended }
     #expect(Watchdog.verdict(ended, settings) == nil)
+  }
+
+  /// The folders of another host may take longer to list; a rank of this one that hangs does not.
+  @Test func otherHostsMayBeAtTheirFilesForLong() {
+    var states = states(idle: 1e4)
+    for index in states.indices {
+      (states[index].phase, states[index].isInCollective) = (.reading, true)
+    }
+    #expect(Watchdog.verdict(states, settings, hasOtherHosts: true) == nil)
+    #expect(Watchdog.verdict(states, settings) != nil)
+    states[1].isInCollective = false
+    #expect(Watchdog.verdict(states, settings, hasOtherHosts: true) != nil)
   }
 
   @Test func zeroMeansNever() {

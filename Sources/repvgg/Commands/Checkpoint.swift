@@ -83,10 +83,12 @@ enum CheckpointCommand {
       throw JobFailure(.missingInput, "\(place.directory): \(what); see repvgg checkpoint list")
     }
     var damaged: [Int] = []
+    var removed: [Int] = []
     var rows: [JSONValue] = []
     for step in steps {
-      guard let findings = try findings(ofStep: step, in: store) else {
-        if !asJSON { Speaker.say("step \(step): removed meanwhile by the run that goes on here") }
+      guard let findings = try store.findingsIfStillThere(step: step) else {
+        removed.append(step)
+        if !asJSON { Speaker.say("step \(step): no longer there: a run goes on here") }
         continue
       }
       let isGood = findings.allSatisfy { $0.problem == nil }
@@ -101,25 +103,20 @@ enum CheckpointCommand {
       Speaker.say(
         JSONValue.object([
           ("directory", .string(place.directory)), ("damaged", .int(damaged.count)),
+          ("removed_meanwhile", .array(removed.map { .int($0) })),
           ("checkpoints", .array(rows)),
         ]).text())
+    }
+    guard removed.count < steps.count else {
+      throw JobFailure(
+        .missingInput,
+        "\(place.directory): a run goes on here and has removed what was to be verified; try again")
     }
     guard let first = damaged.first else { return }
     throw JobFailure(
       .badData,
-      "\(place.directory): \(damaged.count) of \(steps.count) checkpoints are damaged, the first of "
+      "\(place.directory): \(damaged.count) of \(steps.count - removed.count) checkpoints are damaged, the first of "
         + "step \(first); a run goes on from the newest good one, and passes over the others")
-  }
-
-  /// Nil where the checkpoint is no longer there: a run prunes while it is looked at.
-  private static func findings(
-    ofStep step: Int, in store: CheckpointStore
-  ) throws -> [CheckpointStore.Finding]? {
-    let result = Result { try store.findings(step: step) }
-    if case .success(let findings) = result, findings.allSatisfy({ $0.problem == nil }) {
-      return findings
-    }
-    return try store.list().contains(step) ? try result.get() : nil
   }
 
   private static func text(_ findings: [CheckpointStore.Finding]) -> String {

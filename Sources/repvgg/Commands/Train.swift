@@ -1,3 +1,4 @@
+import Checkpoints
 import ImageData
 import Orchestration
 import Reporting
@@ -16,7 +17,7 @@ enum TrainCommand {
     defer { watchdog?.stop() }
     return Backend.run { backend in
       let heartbeat = try Heartbeat.make(over: backend.communicator)
-      let started = Watchdog(heartbeat, work: { DataProgress.count })
+      let started = Watchdog(heartbeat, work: { DataProgress.count + StoreProgress.count })
       started.start()
       watchdog = started
       return try TrainingJob(
