@@ -115,15 +115,17 @@ package final class Worker {
   ) throws -> (StepOutcome, waiting: Double) {
     heartbeat.begin(step: stepsDone + 1)
     coordinator?.directory.attempts.begin(step: stepsDone + 1)
-    heartbeat.enter(.batch)
     var request = StepRequest(
       globalCount: shardPlan.batchCount(step: stepsDone % plan.stepsPerEpoch),
       learningRate: schedule.learningRate(step: stepsDone))
     request.lossLimit = lossRecord.limit(plan.config.numerics)
     try reportingFailure(coordinator) {
+      // It may wait for the disk.
+      heartbeat.enter(.saving)
       request.wishesToSave =
         try stepsDone + 1 < plan.totalSteps && $0.wishesToSave(afterStep: stepsDone + 1)
     }
+    heartbeat.enter(.batch)
     let waitStart = monotonicSeconds()
     let (batch, failure) = take(loader)
     Failpoint.pass(.batchTaken)
