@@ -149,12 +149,15 @@ extension Row {
   /// Two kills of one run, then its end.
   private static func killTwice(_ trial: Trial) throws {
     let job = try trial.makeJob()
+    // Every second run is as one that says nothing of it: then a save may be passed over for the disk,
+    // and what is trained while it is written, at 2 ms a step, is many steps.
+    let waits = trial.number % 2 == 0
+    let more = waits ? [] : ["--set", "checkpoint.patience_seconds=0"]
     var reached = 0
     for part in 1...2 {
       let ranks = trial.draw([2, 4, 8])
       let victim = trial.random.next(below: ranks)
-      // As a run is that says nothing of it.
-      let mpi = try job.start(ranks: ranks, ["--set", "checkpoint.patience_seconds=0"])
+      let mpi = try job.start(ranks: ranks, more)
       if trial.random.next(below: 4) == 0 {
         // By the clock: also before the first step and after the last.
         let pause = trial.random.uniformDouble() * trial.campaign.seconds
@@ -184,9 +187,11 @@ extension Row {
       try trial.judge(
         job, result, Expectation(codes: codes), newest: reached > 0 ? reached : nil)
       reached = job.checkpoints.max() ?? 0
-      trial.campaign.figures.measure("steps lost, at most", Double(known - reached), of: 1)
+      let figure = "steps lost, at most" + (waits ? "" : ", of 2 ms, without patience for the disk")
+      trial.campaign.figures.measure(figure, Double(known - reached), of: 1)
       try require(
-        reached >= known - 2 * CampaignJob.saveInterval, "lost steps \(reached) to \(known)")
+        !waits || reached >= known - 2 * CampaignJob.saveInterval,
+        "lost steps \(reached) to \(known)")
     }
     try trial.requireContinuation(job, ranks: trial.draw([1, 2, 4, 8]))
   }
