@@ -58,7 +58,8 @@ extension Row {
       }),
     Row(
       15, "a rank stopped for ever", needs: [.mpirun],
-      .trials(short: 1, long: 12) { trial in
+      .trials(short: 1, long: 14) { trial in
+        if trial.number >= 3 * CampaignJob.ranks { return try stoppedBeforeMPI(trial) }
         if trial.number >= CampaignJob.ranks { return try stoppedOutsideSteps(trial) }
         let job = try trial.makeJob()
         let rank = trial.number % CampaignJob.ranks
@@ -116,6 +117,22 @@ extension Row {
     trial.note("all ranks stopped for 8 s, beyond watchdog.abort_seconds")
     try trial.judge(job, try job.end(mpi), .done)
     try require(try job.hash() == trial.campaign.hash, "other bits")
+  }
+
+  /// Before MPI_Init: the others wait in it, where no watchdog sees them yet.
+  private static func stoppedBeforeMPI(_ trial: Trial) throws {
+    let job = try trial.makeJob()
+    let rank = trial.number % 2 == 0 ? 0 : 2
+    trial.note("rank \(rank) stopped before MPI_Init")
+    let start = monotonicSeconds()
+    let result = try job.run(
+      failpoint: "init.before_mpi@1#\(rank):stop", environment: ["REPVGG_START_SECONDS": "5"])
+    let seconds = monotonicSeconds() - start
+    try require(seconds < 20, "the job ended after \(Int(seconds)) s")
+    try trial.judge(
+      job, result,
+      Expectation(codes: [70], says: ["watchdog", "MPI_Init has not come back in 5 s"]))
+    try trial.requireContinuation(job)
   }
 
   /// Where the data have been read, and before MPI ends: no step tells of it.

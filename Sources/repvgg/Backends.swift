@@ -18,7 +18,7 @@ struct Backend {
     guard MPIEnvironment.isUnderMPIRun else {
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }
-    let environment = try MPIEnvironment()
+    let environment = try StartWatch.during { try MPIEnvironment() }
     Failpoint.pass(.afterMPI)
     return Backend(
       communicator: environment.communicator, mpiVersion: environment.libraryVersion,
