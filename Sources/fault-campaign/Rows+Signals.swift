@@ -157,9 +157,9 @@ extension Row {
   /// A disk that is slower than the watchdog's limit, but gets on: the save of a stop is not a hang.
   private static func stoppedOnSlowDisk(_ trial: Trial) throws {
     let job = try trial.makeJob()
-    trial.note("asked to stop in step 20; every fsync of the saves takes 2 s, the limit is 4 s")
+    trial.note("asked to stop in step 20; every fsync of two saves takes 2 s, the limit is 10 s")
     let result = try job.run(
-      failpoint: "step.updated@19#1:term;file.before_fsync@1+#0:sleep=2", more(warn: 2, abort: 4))
+      failpoint: "step.updated@19#1:term;file.before_fsync@1+#0:sleep=2", more(warn: 5, abort: 10))
     try trial.judge(job, result, .stopped)
     try trial.requireContinuation(job)
   }
