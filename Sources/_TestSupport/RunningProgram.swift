@@ -70,6 +70,14 @@ package final class RunningProgram {
     }
   }
 
+  /// Whether `parent` has children, and all of them have ended without its notice.
+  package static func hasOnlyEndedChildren(_ parent: Int32) -> Bool {
+    let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    let children = processes.compactMap { Int32($0).flatMap(ProcessState.init(of:)) }
+      .filter { $0.parent == parent }
+    return !children.isEmpty && children.allSatisfy(\.hasEnded)
+  }
+
   /// Waits for the end; call it once.
   ///
   /// - Parameter timeout: seconds after which it is sent SIGTERM, and five seconds later SIGKILL.

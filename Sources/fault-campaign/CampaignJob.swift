@@ -17,6 +17,8 @@ final class CampaignJob {
   var environment: [String: String] = [:]
   /// Seconds for which ranks of the last job outlived their mpirun, and whether they are gone.
   private(set) var afterlife = (seconds: 0.0, isOver: true)
+  /// The last job's mpirun had locked itself up behind the end of all ranks, and was killed.
+  private(set) var wasLockedUp = false
 
   init(_ campaign: Campaign) throws {
     self.campaign = campaign
@@ -101,7 +103,9 @@ final class CampaignJob {
   /// Waits for the end of mpirun, and of what outlives it for a moment.
   func end(_ mpi: MPIJob) throws -> ProgramResult {
     defer { mpi.giveTurn() }
+    let watch = LockedUp(mpi.launcher.processID)
     let result = try mpi.wait()
+    wasLockedUp = watch.stop()
     let start = monotonicSeconds()
     let isOver = MPIJob.areGone(processes, within: 5)
     afterlife = (monotonicSeconds() - start, isOver)

@@ -183,7 +183,8 @@ extension Row {
         trial.campaign.figures.tally("kills that mpirun did not notice", of: 1)
         codes.insert(70)
       }
-      if result.status == 137 {
+      if job.wasLockedUp { trial.campaign.figures.tally("times mpirun locked itself up", of: 1) }
+      if result.status == 137, !job.wasLockedUp {
         let seconds = monotonicSeconds() - start
         trial.campaign.figures.measure("dead rank to the end of the job, s", seconds, of: 1)
         try require(seconds < 5, "the job ended \(seconds) s after a rank was dead")

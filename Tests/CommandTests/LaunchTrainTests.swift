@@ -149,6 +149,19 @@ extension ProgramTests.LaunchTrainTests {
     #expect(try job.starts().count == 1)
   }
 
+  /// mpirun can lock itself up in its own end; a stopped one looks the same from outside.
+  @Test func anMPIRunThatIsStuckBehindItsRanksIsEnded() throws {
+    let job = try Understudy(["stop 5"])
+    let running = try job.start([])
+    job.awaitReadiness()
+    let mpirun = try #require(running.mpirun)
+    kill(mpirun, SIGSTOP)
+    for rank in RunningProgram.children(of: mpirun, named: "repvgg") { kill(rank, SIGUSR1) }
+    let result = try running.wait()
+    #expect(result.status == 137 && !result.timedOut, "\(result)")
+    #expect(words(result) == ["train: mpirun does not end although all its ranks have; ending it"])
+  }
+
   /// Whoever kills the script must not leave ranks behind that hold cores and the run's lock.
   @Test func nothingOutlivesTheScript() throws {
     let job = try Understudy(["deaf 5"])
