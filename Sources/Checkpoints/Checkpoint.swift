@@ -123,7 +123,7 @@ package struct Checkpoint: Sendable, Equatable {
         Glibc.read(
           input, buffer.baseAddress.map { $0 + start }, min(limit, buffer.count - start))
       }
-      StoreProgress.advance()
+      FileProgress.advance()
       if count > 0 { return count }
       if count == 0 {
         throw CheckpointError(.damaged, path: path, "became shorter while it was read")

@@ -1,5 +1,6 @@
 import Failpoints
 import Glibc
+import Tensors
 
 /// A directory held open: its entries are reached relative to it, so that nothing moves under
 /// them, and no call follows a symbolic link in an entry's place.
@@ -59,7 +60,7 @@ struct DirectoryHandle: ~Copyable {
       try Self.requireSize(bytes.count, of: output, path: file)
       Failpoint.pass(.fileBeforeFsync)
       guard fsync(output) == 0 else { throw .system("fsync", path: file, .writing) }
-      StoreProgress.advance()
+      FileProgress.advance()
       Failpoint.pass(.fileAfterFsync)
     } catch {
       close(output)
@@ -81,7 +82,7 @@ struct DirectoryHandle: ~Copyable {
           output, buffer.baseAddress.map { $0 + position },
           min(mostAtOnce, range.upperBound - position))
       }
-      StoreProgress.advance()
+      FileProgress.advance()
       if count < 0 && errno == EINTR { continue }
       guard count >= 0 else { throw .system("write", path: path, .writing) }
       guard count > 0 else {

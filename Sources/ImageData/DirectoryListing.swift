@@ -1,4 +1,5 @@
 import Glibc
+import Tensors
 
 /// What lies in one directory, in the byte order of the names.
 struct DirectoryListing {
@@ -43,7 +44,7 @@ struct DirectoryListing {
         if errno != 0 { throw Self.error(text, errno) }
         break
       }
-      DataProgress.advance()
+      FileProgress.advance()
       try add(entry, in: descriptor, path: path, isWanted: isWanted)
     }
     directories.sort { $0.lexicographicallyPrecedes($1) }

@@ -97,7 +97,7 @@ final class FolderIndex: Sendable {
   /// Whether no directory below `root` has changed since the index was made.
   func isCurrent(root: [UInt8]) -> Bool {
     directories.allSatisfy { directory in
-      DataProgress.advance()
+      FileProgress.advance()
       var status = stat()
       let path = directory.path.isEmpty ? root : root + [UInt8(ascii: "/")] + directory.path
       return RegularFile.withCString(path) { stat($0, &status) } == 0

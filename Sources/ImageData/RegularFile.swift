@@ -1,4 +1,5 @@
 import Glibc
+import Tensors
 
 /// A regular file open for reading, from any thread and at any place.
 ///
@@ -65,7 +66,7 @@ final class RegularFile: Sendable {
         throw DataError(.io, "\(name): cannot read: \(errnoText(errno))")
       }
       if count == 0 { break }
-      DataProgress.advance()
+      FileProgress.advance()
       done += count
     }
     return done

@@ -1,6 +1,7 @@
 import Glibc
 import RunPlanning
 import Synchronization
+import Tensors
 
 /// A thread in every rank that sees whether the ranks of its host get on, without MPI: from where
 /// they know of each other until behind `MPI_Finalize`.
@@ -13,22 +14,15 @@ package final class Watchdog: Sendable {
   /// The configuration's once it is read, and the run's log, to which the speaker adds where it is
   /// there.
   private let settings: Mutex<(limits: RunConfig.Watchdog, log: String?)>
-  /// Rises as the rank gets on with files, which mark nothing by themselves.
-  private let work: @Sendable () -> Int
   private let isStopping = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
 
   /// Seconds without a sign of life after which a rank's thread counts as asleep.
   private static let sleepSeconds = 3.0
 
-  /// - Parameter work: a count that rises as files are read and written.
-  package init(
-    _ heartbeat: Heartbeat, limits: RunConfig.Watchdog = .init(),
-    work: @escaping @Sendable () -> Int = { 0 }
-  ) {
+  package init(_ heartbeat: Heartbeat) {
     self.heartbeat = heartbeat
-    self.work = work
-    settings = Mutex((limits, nil))
+    settings = Mutex((.init(), nil))
   }
 
   /// From now on by these limits, and also into this log.
@@ -58,7 +52,7 @@ package final class Watchdog: Sendable {
 
   private func watch(parent: pid_t?) {
     var named: Set<Int> = []
-    var workSeen = work()
+    var filesSeen = FileProgress.count
     var isHopeless = false
     while !isStopping.load(ordering: .relaxed) {
       let limits = settings.withLock { $0.limits }
@@ -70,9 +64,10 @@ package final class Watchdog: Sendable {
         say("rank \(heartbeat.rank): mpirun is gone; the rank ends with it")
         _exit(ExitCode.ownFault.rawValue)
       }
-      let workDone = work()
-      if workDone != workSeen, heartbeat.phase.isAtFiles { heartbeat.mark() }
-      workSeen = workDone
+      let filesDone = FileProgress.count
+      // Files mark nothing by themselves.
+      if filesDone != filesSeen, heartbeat.phase.isAtFiles { heartbeat.mark() }
+      filesSeen = filesDone
       // A process that has been stopped, or all of them with the machine: what it was at begins anew,
       // and it judges from its next turn on.
       if hasSlept {

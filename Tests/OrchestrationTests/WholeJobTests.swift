@@ -1,6 +1,5 @@
 import Collectives
 import Foundation
-import ImageData
 import RunPlanning
 import Testing
 import _TestSupport
@@ -36,8 +35,7 @@ import _TestSupport
       configuration: configuration, overrides: overrides, output: scratch.path(output),
       threads: threads, progress: .none)
     return try InProcessCommunicator.run(ranks: ranks, timeout: 300) { communicator in
-      let watchdog = Watchdog(
-        try Heartbeat.make(over: communicator), work: { DataProgress.count })
+      let watchdog = Watchdog(try Heartbeat.make(over: communicator))
       watchdog.start()
       defer { watchdog.stop() }
       return try TrainingJob(

@@ -115,8 +115,9 @@ enum CheckpointCommand {
     guard let first = damaged.first else { return }
     throw JobFailure(
       .badData,
-      "\(place.directory): \(damaged.count) of \(steps.count - removed.count) checkpoints are damaged, the first of "
-        + "step \(first); a run goes on from the newest good one, and passes over the others")
+      "\(place.directory): \(damaged.count) of \(steps.count - removed.count) checkpoints are "
+        + "damaged, the first of step \(first); a run goes on from the newest good one, and passes "
+        + "over the others")
   }
 
   private static func text(_ findings: [CheckpointStore.Finding]) -> String {

@@ -1,5 +1,3 @@
-import Checkpoints
-import ImageData
 import Orchestration
 import Reporting
 
@@ -17,7 +15,7 @@ enum TrainCommand {
     defer { watchdog?.stop() }
     return Backend.run { backend in
       let heartbeat = try Heartbeat.make(over: backend.communicator)
-      let started = Watchdog(heartbeat, work: { DataProgress.count + StoreProgress.count })
+      let started = Watchdog(heartbeat)
       started.start()
       watchdog = started
       return try TrainingJob(
