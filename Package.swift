@@ -37,6 +37,8 @@ let package = Package(
   name: "repvgg",
   products: [
     .executable(name: "repvgg", targets: ["repvgg"]),
+    // For programs in C: Sources/CInference/include/repvgg.h.
+    .library(name: "RepVGG", type: .dynamic, targets: ["Inference"]),
     .executable(name: "mpi-check", targets: ["mpi-check"]),
     .executable(name: "reader-fuzz", targets: ["reader-fuzz"]),
     .executable(name: "fault-campaign", targets: ["fault-campaign"]),
@@ -78,7 +80,7 @@ let package = Package(
         "RepVGGModel", "ImageData", "RunPlanning", "Collectives", "Tensors", "Kernels",
         "Failpoints",
       ]),
-    room("Deployment", ["RepVGGModel", "RunPlanning", "Tensors"]),
+    room("Deployment", ["RepVGGModel", "ImageData", "RunPlanning", "Tensors", "Kernels"]),
 
     // Floor 4
     room(
@@ -95,6 +97,10 @@ let package = Package(
         "Orchestration", "Deployment", "ImageData", "Checkpoints", "MPICollectives", "Kernels",
         "Tensors", "Collectives", "RunPlanning", "Reporting", "Failpoints",
       ]),
+
+    // What C may call, beside the header that says how.
+    .target(name: "CInference"),
+    room("Inference", ["CInference", "Orchestration", "Deployment", "ImageData", "Kernels"]),
 
     // Beside the house: what tests share, the suite that runs under mpirun, the one that spoils
     // files, and the one that does everything else that must not hurt.

@@ -105,6 +105,25 @@ package struct SampleTransform: Sendable {
     return Normalisation(mean: mean, deviation: deviation)
   }
 
+  /// The transform of evaluation for encoded images, by its values alone: resized by the shorter side
+  /// to `side`, the centre cut out, normalised; as `deterministic` of a configuration with the same
+  /// values.
+  ///
+  /// `mean` and `deviation`: one a channel, of which there are 1 or 3; of pixels scaled to 0…1.
+  package init(
+    evaluating size: Size, side: Int, mean: [Double], deviation: [Double]
+  ) throws(DataError) {
+    var data = RunConfig.Data()
+    (data.mean, data.standardDeviation) = (mean, deviation)
+    (channels, height, width) = (size.channels, size.height, size.width)
+    (crop, cropPadding, evaluationSide) = (.randomResized, 0, side)
+    cropArea = RandomResizedCrop(scale: 1...1, ratio: 1...1)
+    (exifOrientation, decode) = (false, .exact)
+    (horizontalFlip, augmentation, erasing, mixing) = (false, nil, nil, nil)
+    (resolutions, seed, isDeterministic) = ([], 0, true)
+    normalisation = try Self.normalisation(data, channels: channels)
+  }
+
   private init(deterministic other: SampleTransform) {
     (channels, height, width) = (other.channels, other.height, other.width)
     (crop, cropPadding, cropArea) = (other.crop, 0, other.cropArea)
@@ -125,6 +144,13 @@ package struct SampleTransform: Sendable {
       return Size(height: side, width: side, channels: channels)
     }
     return Size(height: height, width: width, channels: channels)
+  }
+
+  /// What each byte becomes, [256][channels].
+  package var valuesOfBytes: [Float] {
+    (0..<256).flatMap { byte in
+      (0..<channels).map { normalisation.value(of: UInt8(byte), channel: $0) }
+    }
   }
 
   /// Float32 values of one transformed sample at the largest resolution.

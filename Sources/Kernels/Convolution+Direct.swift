@@ -10,7 +10,7 @@ extension Convolution {
   func forwardDirect(
     _ images: Int, _ input: UnsafePointer<Float>, _ weights: UnsafePointer<Float>,
     _ output: UnsafeMutablePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
-    _ before: SliceBody, _ after: SliceBody
+    _ finish: OutputFinish?, _ before: SliceBody, _ after: SliceBody
   ) {
     forEachChunk(
       images: images, pool: pool, begin: before,
@@ -18,7 +18,8 @@ extension Convolution {
         let bands = Bands(self, images: chunk.images, of: .output, phase: (0, 0))
         pool.run(bands.count * bands.panelGroups) { task, worker in
           let (band, part) = task.quotientAndRemainder(dividingBy: bands.panelGroups)
-          multiply(bands, band, part: part, input, weights, output, space.worker(worker), false)
+          multiply(
+            bands, band, part: part, input, weights, output, space.worker(worker), false, finish)
         }
       }, finish: after)
   }
@@ -62,7 +63,7 @@ extension Convolution {
   private func multiply(
     _ bands: Bands, _ band: Int, part: Int, _ source: UnsafePointer<Float>,
     _ weights: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>,
-    _ scratch: UnsafeMutablePointer<Float>, _ accumulate: Bool
+    _ scratch: UnsafeMutablePointer<Float>, _ accumulate: Bool, _ finish: OutputFinish? = nil
   ) {
     let isForward = bands.side == .output
     let depth = isForward ? groupInputs : groupOutputs
@@ -81,7 +82,8 @@ extension Convolution {
         b: weights
           + taps * depth
           * (group * Panels.storedColumns(columns) + range.lowerBound * Panels.width),
-        bRows: taps * depth, columns: columns, panels: range, accumulate: accumulate)
+        bRows: taps * depth, columns: columns, panels: range, accumulate: accumulate,
+        finish: finish?.advanced(by: group * columns))
     }
   }
 

@@ -50,21 +50,22 @@ package struct BackwardPass {
 package typealias BesideBody = (_ chunk: ImageChunk, _ task: Int, _ worker: Int) -> Void
 
 extension Convolution {
-  /// output ← input ⋆ weights for `images` images; `weights` is what `packForward` returns.
+  /// output ← input ⋆ weights for `images` images, and what `finish` makes of it; `weights` is what
+  /// `packForward` returns.
   package func forward(
     images: Int, input: UnsafePointer<Float>, weights: UnsafePointer<Float>,
-    output: UnsafeMutablePointer<Float>, space: Workspace, pool: WorkerPool, before: SliceBody,
-    after: SliceBody
+    output: UnsafeMutablePointer<Float>, space: Workspace, pool: WorkerPool,
+    finish: OutputFinish? = nil, before: SliceBody, after: SliceBody
   ) {
     switch path {
     case .winograd4:
       WinogradPass<WinogradF4>(self).forward(
-        images, input, weights, output, space, pool, before, after)
+        images, input, weights, output, space, pool, finish, before, after)
     case .winograd5:
       WinogradPass<WinogradF5>(self).forward(
-        images, input, weights, output, space, pool, before, after)
+        images, input, weights, output, space, pool, finish, before, after)
     case .direct:
-      forwardDirect(images, input, weights, output, space, pool, before, after)
+      forwardDirect(images, input, weights, output, space, pool, finish, before, after)
     }
   }
 

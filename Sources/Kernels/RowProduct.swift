@@ -58,17 +58,18 @@ struct RowProduct {
 
   /// Multiplies: `depth` elements of every segment, B with `bRows` rows in all, panels `panels` of
   /// those with `columns` columns, the first of which begins at `b`. Column c of C is written `c`
-  /// elements after a row's target.
+  /// elements after a row's target; `finish` is applied to the complete sums.
   func multiply(
     depth: Int, b: UnsafePointer<Float>, bRows: Int, columns: Int, panels: Range<Int>,
-    accumulate: Bool
+    accumulate: Bool, finish: OutputFinish? = nil
   ) {
     for panel in panels {
       let start = b + (panel - panels.lowerBound) * Panels.width * bRows
       let first = panel * Panels.width
       let half = Panels.storedWidth(panel: panel, columns: columns) < Panels.width
       let job = Job(
-        depth: depth, b: start, first: first, columns: columns - first, accumulate: accumulate)
+        depth: depth, b: start, first: first, columns: columns - first, accumulate: accumulate,
+        finish: finish?.advanced(by: first))
       switch (Panels.areWide, half) {
       case (true, false): multiplyPanel(TwiceSIMD16.self, job)
       case (true, true), (false, false): multiplyPanel(SIMD16<Float>.self, job)
@@ -83,12 +84,22 @@ struct RowProduct {
     var first: Int
     var columns: Int
     var accumulate: Bool
+    /// Of the panel's columns, after the last run.
+    var finish: OutputFinish?
+  }
+
+  /// What a run does with the sums of those before it, and whether it completes them.
+  private struct Run {
+    var accumulate: Bool
+    var isLast: Bool
   }
 
   @inline(__always)
   private func multiplyPanel<L: Lanes>(_: L.Type, _ job: Job) {
     var accumulate = job.accumulate
     if segments == 0 {
+      // No forward pass has such rows: the kernel's centre is always in the image.
+      precondition(job.finish == nil, "nothing to finish")
       if !accumulate { clearTargets(L.self, job) }
       return
     }
@@ -98,7 +109,10 @@ struct RowProduct {
         for run in 0..<runs {
           let start = job.depth * run / runs
           let end = job.depth * (run + 1) / runs
-          multiplyRun(L.self, job, segment..<segment + 1, start..<end, accumulate)
+          let isLast = segment == segments - 1 && run == runs - 1
+          multiplyRun(
+            L.self, job, segment..<segment + 1, start..<end,
+            Run(accumulate: accumulate, isLast: isLast))
           accumulate = true
         }
       }
@@ -108,7 +122,8 @@ struct RowProduct {
     let runs = (segments + together - 1) / together
     for run in 0..<runs {
       let range = segments * run / runs..<segments * (run + 1) / runs
-      multiplyRun(L.self, job, range, 0..<job.depth, accumulate)
+      multiplyRun(
+        L.self, job, range, 0..<job.depth, Run(accumulate: accumulate, isLast: run == runs - 1))
       accumulate = true
     }
   }
@@ -122,7 +137,7 @@ struct RowProduct {
   /// All rows with one run of B's rows, in blocks of nearly equal size.
   @inline(__always)
   private func multiplyRun<L: Lanes>(
-    _: L.Type, _ job: Job, _ segments: Range<Int>, _ depth: Range<Int>, _ accumulate: Bool
+    _: L.Type, _ job: Job, _ segments: Range<Int>, _ depth: Range<Int>, _ run: Run
   ) {
     let blocks = (rows + Panels.blockRows - 1) / Panels.blockRows
     guard blocks > 0 else { return }
@@ -132,15 +147,15 @@ struct RowProduct {
       let count = block < larger ? least + 1 : least
       switch count {
       case 8 where Panels.areWide:
-        multiplyBlock(L.self, Rows8.self, row, job, segments, depth, accumulate)
+        multiplyBlock(L.self, Rows8.self, row, job, segments, depth, run)
       case 7 where Panels.areWide:
-        multiplyBlock(L.self, Rows7.self, row, job, segments, depth, accumulate)
-      case 6: multiplyBlock(L.self, Rows6.self, row, job, segments, depth, accumulate)
-      case 5: multiplyBlock(L.self, Rows5.self, row, job, segments, depth, accumulate)
-      case 4: multiplyBlock(L.self, Rows4.self, row, job, segments, depth, accumulate)
-      case 3: multiplyBlock(L.self, Rows3.self, row, job, segments, depth, accumulate)
-      case 2: multiplyBlock(L.self, Rows2.self, row, job, segments, depth, accumulate)
-      default: multiplyBlock(L.self, Rows1.self, row, job, segments, depth, accumulate)
+        multiplyBlock(L.self, Rows7.self, row, job, segments, depth, run)
+      case 6: multiplyBlock(L.self, Rows6.self, row, job, segments, depth, run)
+      case 5: multiplyBlock(L.self, Rows5.self, row, job, segments, depth, run)
+      case 4: multiplyBlock(L.self, Rows4.self, row, job, segments, depth, run)
+      case 3: multiplyBlock(L.self, Rows3.self, row, job, segments, depth, run)
+      case 2: multiplyBlock(L.self, Rows2.self, row, job, segments, depth, run)
+      default: multiplyBlock(L.self, Rows1.self, row, job, segments, depth, run)
       }
       row += count
     }
@@ -150,7 +165,7 @@ struct RowProduct {
   @inline(__always)
   private func multiplyBlock<L: Lanes, Rows: BlockRows>(
     _: L.Type, _: Rows.Type, _ row: Int, _ job: Job, _ segments: Range<Int>, _ depth: Range<Int>,
-    _ accumulate: Bool
+    _ run: Run
   ) {
     let count = Rows.count
     var (c0, c1, c2, c3) = (L.zero, L.zero, L.zero, L.zero)
@@ -180,26 +195,30 @@ struct RowProduct {
       }
     }
     let place = targets + row
-    finish(c0, place[0], job, accumulate)
-    if count > 1 { finish(c1, place[1], job, accumulate) }
-    if count > 2 { finish(c2, place[2], job, accumulate) }
-    if count > 3 { finish(c3, place[3], job, accumulate) }
-    if count > 4 { finish(c4, place[4], job, accumulate) }
-    if count > 5 { finish(c5, place[5], job, accumulate) }
-    if count > 6 { finish(c6, place[6], job, accumulate) }
-    if count > 7 { finish(c7, place[7], job, accumulate) }
+    store(c0, place[0], job, run)
+    if count > 1 { store(c1, place[1], job, run) }
+    if count > 2 { store(c2, place[2], job, run) }
+    if count > 3 { store(c3, place[3], job, run) }
+    if count > 4 { store(c4, place[4], job, run) }
+    if count > 5 { store(c5, place[5], job, run) }
+    if count > 6 { store(c6, place[6], job, run) }
+    if count > 7 { store(c7, place[7], job, run) }
   }
 
   @inline(__always)
-  private func finish<L: Lanes>(
-    _ sum: L, _ row: UnsafeMutablePointer<Float>, _ job: Job, _ accumulate: Bool
+  private func store<L: Lanes>(
+    _ sum: L, _ row: UnsafeMutablePointer<Float>, _ job: Job, _ run: Run
   ) {
     let target = row + job.first
-    if job.columns >= L.width {
-      (accumulate ? L.load(target) + sum : sum).store(target)
-    } else {
-      (accumulate ? L.load(target, count: job.columns) + sum : sum)
-        .store(target, count: job.columns)
+    let isWhole = job.columns >= L.width
+    var sum = sum
+    if run.accumulate {
+      sum = (isWhole ? L.load(target) : L.load(target, count: job.columns)) + sum
     }
+    if run.isLast, let finish = job.finish {
+      sum = sum + (isWhole ? L.load(finish.bias) : L.load(finish.bias, count: job.columns))
+      if finish.rectify { sum = sum.rectified() }
+    }
+    if isWhole { sum.store(target) } else { sum.store(target, count: job.columns) }
   }
 }

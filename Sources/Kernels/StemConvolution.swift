@@ -151,10 +151,10 @@ package struct StemConvolution: Sendable {
       + pixel * convolution.stride * inputs
   }
 
-  /// rows ← patches · weights for a band.
+  /// rows ← patches · weights for a band, and what `finish` makes of it.
   private func multiply(
     _ band: Band, _ scratch: inout Scratch, weights: UnsafePointer<Float>,
-    into rows: UnsafeMutablePointer<Float>
+    into rows: UnsafeMutablePointer<Float>, finish: OutputFinish
   ) {
     scratch.product.clear()
     for ky in 0..<3 {
@@ -173,7 +173,7 @@ package struct StemConvolution: Sendable {
     scratch.product.rows = band.count
     scratch.product.multiply(
       depth: 3 * inputs, b: weights, bRows: patch, columns: outputs,
-      panels: 0..<Panels.count(columns: outputs), accumulate: false)
+      panels: 0..<Panels.count(columns: outputs), accumulate: false, finish: finish)
   }
 
   /// products ← Σ patch · row of `panels` over a band.
@@ -228,13 +228,13 @@ extension StemConvolution {
     output: UnsafeMutablePointer<Float>
   ) {
     var scratch = scratch(base)
+    let finish = OutputFinish(bias: bias, rectify: rectify)
     forEachBand(images) { band in
       pad(band, input, into: scratch.padded)
       // A band is whole lines, or a part of one: its rows lie side by side in the output.
       let pixel = band.lines.lowerBound * convolution.outputWidth + band.pixels.lowerBound
       let rows = output + (band.image * convolution.outputPixels + pixel) * outputs
-      multiply(band, &scratch, weights: fused, into: rows)
-      addBias(bias, rectify: rectify, rows: band.count, channels: outputs, to: rows)
+      multiply(band, &scratch, weights: fused, into: rows, finish: finish)
     }
   }
 

@@ -14,7 +14,7 @@ protocol WinogradLines {
   /// B·m, its transpose: products to input gradients.
   static func inputGradient<L: Lanes>(_: L.Type, _ line: Line)
   /// Aᵀ·m: products to outputs.
-  static func output<L: Lanes>(_: L.Type, _ line: Line)
+  static func output<L: Lanes, P: LinePlace>(_: L.Type, _ line: P)
   /// A·y, its transpose: output gradients to factors.
   static func outputGradient<L: Lanes>(_: L.Type, _ line: Line)
   /// G·g: three weights to factors.
@@ -23,8 +23,14 @@ protocol WinogradLines {
   static func weightGradient<L: Lanes>(_: L.Type, _ line: Line)
 }
 
+/// Where a line reads and writes, as a transform sees it.
+protocol LinePlace {
+  func load<L: Lanes>(_ index: Int) -> L
+  func store<L: Lanes>(_ index: Int, _ value: L)
+}
+
 /// Where a line reads and writes.
-struct Line {
+struct Line: LinePlace {
   var source: UnsafePointer<Float>
   var from: Int
   var target: UnsafeMutablePointer<Float>
@@ -86,7 +92,7 @@ enum WinogradF4: WinogradLines {
   }
 
   @inline(__always)
-  static func output<L: Lanes>(_: L.Type, _ line: Line) {
+  static func output<L: Lanes, P: LinePlace>(_: L.Type, _ line: P) {
     let (m1, m2, m3, m4): (L, L, L, L) = (line.load(1), line.load(2), line.load(3), line.load(4))
     let (s1, d1, s2, d2) = (m1 + m2, m1 - m2, m3 + m4, m3 - m4)
     line.store(0, line.load(0) + s1 + s2)
@@ -201,7 +207,7 @@ enum WinogradF5: WinogradLines {
   }
 
   @inline(__always)
-  static func output<L: Lanes>(_: L.Type, _ line: Line) {
+  static func output<L: Lanes, P: LinePlace>(_: L.Type, _ line: P) {
     let (m1, m2, m3, m4): (L, L, L, L) = (line.load(1), line.load(2), line.load(3), line.load(4))
     let half: L = line.load(5)
     let (s1, d1, s2, d2) = (m1 + m2, m1 - m2, m3 + m4, m3 - m4)

@@ -110,7 +110,7 @@ struct WinogradPass<F: WinogradLines> {
   func forward(
     _ images: Int, _ input: UnsafePointer<Float>, _ passWeights: UnsafePointer<Float>,
     _ output: UnsafeMutablePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
-    _ before: SliceBody, _ after: SliceBody
+    _ finish: OutputFinish?, _ before: SliceBody, _ after: SliceBody
   ) {
     let tiles = inputTiles
     // Both matrices have their places for chunks of any size: one chunk's outputs are still read when
@@ -147,7 +147,7 @@ struct WinogradPass<F: WinogradLines> {
           let first = m + (image - chunk.images.lowerBound) * tiles.count * outputChannels
           outputTiles.transformOutput(
             Tiles.Matrices(base: first, matrixStride: matrix, tileStride: outputChannels),
-            scratch: space.worker(worker), into: output + image * outputImage)
+            scratch: space.worker(worker), into: output + image * outputImage, finish: finish)
         }
         after(images, chunk, worker)
       })

@@ -161,22 +161,36 @@ struct WinogradTiles<F: WinogradLines> {
     }
   }
 
-  /// y = Aᵀ·m·A of an image.
+  /// y = Aᵀ·m·A of an image; with `finish` what that makes of it.
   func transformOutput(
     _ matrices: Matrices, scratch: UnsafeMutablePointer<Float>,
-    into image: UnsafeMutablePointer<Float>
+    into image: UnsafeMutablePointer<Float>, finish: OutputFinish?
   ) {
-    forEachTile(0..<channels) { tile in
-      transformOutput(SIMD8<Float>.self, matrices, tile, scratch, image)
-    } single: { tile in
-      transformOutput(Float.self, matrices, tile, scratch, image)
+    switch finish {
+    case nil: transformOutput(matrices, scratch, image, PlainOutput())
+    case .some(let finish) where finish.rectify:
+      transformOutput(matrices, scratch, image, RectifiedOutput(bias: finish.bias))
+    case .some(let finish):
+      transformOutput(matrices, scratch, image, BiasedOutput(bias: finish.bias))
     }
   }
 
   @inline(__always)
-  private func transformOutput<L: Lanes>(
+  private func transformOutput<Epilogue: OutputEpilogue>(
+    _ matrices: Matrices, _ scratch: UnsafeMutablePointer<Float>,
+    _ image: UnsafeMutablePointer<Float>, _ epilogue: Epilogue
+  ) {
+    forEachTile(0..<channels) { tile in
+      transformOutput(SIMD8<Float>.self, matrices, tile, scratch, image, epilogue)
+    } single: { tile in
+      transformOutput(Float.self, matrices, tile, scratch, image, epilogue)
+    }
+  }
+
+  @inline(__always)
+  private func transformOutput<L: Lanes, Epilogue: OutputEpilogue>(
     _: L.Type, _ matrices: Matrices, _ tile: Tile, _ patch: UnsafeMutablePointer<Float>,
-    _ image: UnsafeMutablePointer<Float>
+    _ image: UnsafeMutablePointer<Float>, _ epilogue: Epilogue
   ) {
     let line = patch + Self.frequencies * L.width
     let source = matrices.base + tile.index * matrices.tileStride + tile.channel
@@ -193,10 +207,17 @@ struct WinogradTiles<F: WinogradLines> {
       let row = patch + i * F.size * L.width
       let target = image + pixel(tile.top + i, tile.left) + tile.channel
       if isInside {
-        F.output(L.self, Line(row, every: L.width, into: target, every: channels))
+        F.output(
+          L.self,
+          FinishedLine(
+            line: Line(row, every: L.width, into: target, every: channels), epilogue: epilogue,
+            channel: tile.channel))
       } else {
         F.output(L.self, Line(row, every: L.width, into: line, every: L.width))
-        for j in 0..<width - tile.left { L.load(line + j * L.width).store(target + j * channels) }
+        for j in 0..<width - tile.left {
+          epilogue.apply(L.load(line + j * L.width), channel: tile.channel)
+            .store(target + j * channels)
+        }
       }
     }
   }

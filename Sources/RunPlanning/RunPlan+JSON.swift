@@ -18,6 +18,7 @@ extension RunPlan {
       ("data", dataJSON),
       ("steps", steps),
       ("memory_bytes", memoryJSON),
+      ("inference_activation_bytes", inferenceJSON),
       ("buckets", .array(buckets.map { .integer($0.count) })),
       ("messages", .array(messages.map(Self.json))),
       ("paths", pathsJSON),
@@ -97,6 +98,15 @@ extension RunPlan {
       memory.items.map { ($0.name, .integer($0.bytes)) } + [
         ("total", .integer(memory.total)), ("all_ranks", .integer(memoryOfAllRanks)),
       ])
+  }
+
+  private var inferenceJSON: JSONText {
+    let memory = InferenceMemory(blocks)
+    return .object([
+      ("deploy", .integer(memory.plain)), ("deploy_block", .string(memory.plainBlock)),
+      ("with_branches", .integer(memory.branched)),
+      ("with_branches_block", .string(memory.branchedBlock)),
+    ])
   }
 
   private static func json(_ message: Message) -> JSONText {

@@ -108,7 +108,13 @@ extension RunPlan {
       ])
     case .no(let reason): rows.append(["bit_invariant", "no: \(reason)"])
     }
+    let inference = InferenceMemory(blocks)
     rows += [
+      [
+        "inference",
+        "\(Quantity.bytes(inference.plain)) of activations an image at most in the deploy form, "
+          + "\(Quantity.bytes(inference.branched)) with the branches",
+      ],
       ["BLAS", machine.blasKernel.isEmpty ? "unknown" : machine.blasKernel],
       ["output", paths.runDirectory],
     ]

@@ -39,11 +39,12 @@ extension BadInput {
     switch name {
     case "evaluate": ["evaluate", file, "--config", TinyJob.configuration]
     case "fuse": ["fuse", file, "--output", "fused.safetensors"]
+    case "classify": ["classify", file, "data/picture.png"]
     default: [name, file]
     }
   }
 
-  private static let readers = ["inspect", "evaluate", "fuse", "replay"]
+  private static let readers = ["inspect", "evaluate", "fuse", "classify", "replay"]
 
   static let damagedWeights: [BadInput] = damages.flatMap { damage in
     readers.map { reader in

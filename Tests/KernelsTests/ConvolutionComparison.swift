@@ -68,12 +68,28 @@ struct ConvolutionComparison {
     return zip(computed, expected).map { abs(Double($0) - $1) }.max() ?? 0
   }
 
+  /// The output with a bias and perhaps a ReLU: where the convolution writes it, and in a pass of its
+  /// own behind it.
+  func finished(rectify: Bool) -> (inPlace: [Float], behind: [Float]) {
+    let bias = testValues(convolution.outputChannels, seed: 5)
+    var inPlace = [Float](repeating: .nan, count: gradient.values.count)
+    withFloats(bias.count) { memory in
+      memory.update(from: bias, count: bias.count)
+      inPlace = results(finish: OutputFinish(bias: memory, rectify: rectify)).output
+    }
+    var behind = results().output
+    addBias(
+      bias, rectify: rectify, rows: images * convolution.outputPixels,
+      channels: convolution.outputChannels, to: &behind)
+    return (inPlace, behind)
+  }
+
   private var start: ReferenceTensor {
     testTensor(
       images: images, channels: input.channels, height: input.height, width: input.width, seed: 4)
   }
 
-  func results(accumulate: Bool = true) -> Results {
+  func results(accumulate: Bool = true, finish: OutputFinish? = nil) -> Results {
     let pool = WorkerPool(threads: threads)
     var memory = [Float](repeating: 0, count: weights.count)
     for file in weights.indices { memory[memoryIndex(file)] = weights[file] }
@@ -92,7 +108,7 @@ struct ConvolutionComparison {
         withFloats(memory.count) { weights in
           weights.update(from: memory, count: memory.count)
           let space = Workspace(shared: shared, workers: worker, workerCount: workers)
-          forward(weights, space, pool, into: &results.output)
+          forward(weights, space, pool, finish, into: &results.output)
           backward(weights, space, pool, accumulate: accumulate, into: &results)
         }
       }
@@ -102,7 +118,7 @@ struct ConvolutionComparison {
 
   private func forward(
     _ memory: UnsafePointer<Float>, _ space: Workspace, _ pool: WorkerPool,
-    into output: inout [Float]
+    _ finish: OutputFinish?, into output: inout [Float]
   ) {
     output.withUnsafeMutableBufferPointer { output in
       guard let output = output.baseAddress else { return }
@@ -110,7 +126,7 @@ struct ConvolutionComparison {
         let weights = convolution.packForward(memory, into: packed, space: space, pool: pool)
         convolution.forward(
           images: images, input: nhwc(input), weights: weights, output: output, space: space,
-          pool: pool, before: { _, _, _ in }, after: { _, _, _ in })
+          pool: pool, finish: finish, before: { _, _, _ in }, after: { _, _, _ in })
       }
     }
   }

@@ -81,6 +81,23 @@ import _TestSupport
     }
   }
 
+  /// Bias and ReLU where the output is written give the bits of a pass behind it, on every path.
+  @Test(arguments: [false, true]) func finishIsTheBitsOfItsOwnPass(rectify: Bool) {
+    let wide = [
+      Self.convolution(3, stride: 2, groups: 1, (432, 40), (5, 4)),
+      Self.convolution(1, stride: 1, groups: 1, (400, 21), (1, 1)),
+      Self.convolution(3, stride: 1, groups: 2, (24, 40), (14, 14)),
+      Self.convolution(3, stride: 1, groups: 1, (20, 17), (13, 11)),
+    ].map { Case(convolution: $0, images: 3, threads: 2) }
+    let paths = Set((Self.cases + wide).map(\.convolution.path))
+    #expect(paths == [.direct, .winograd4, .winograd5])
+    for item in Self.cases + wide {
+      let (inPlace, behind) = ConvolutionComparison(item).finished(rectify: rectify)
+      #expect(inPlace == behind, "\(item.testDescription)")
+      #expect(inPlace.contains { $0 > 0 } && (rectify || inPlace.contains { $0 < 0 }))
+    }
+  }
+
   @Test func chunksAndSlicesCoverEveryImageOnce() {
     for item in Self.cases {
       for images in [1, 2, 5, 32, 33] {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import report
 import runs
-from rows import MEMORY, TIME, all_rows
+from rows import FIRST, MEMORY, TIME, all_rows
 
 # Share of a core below which a process of one thread was kept from working.
 BUSY = 0.95
@@ -57,7 +57,7 @@ class Contestant:
                 self.failures[outcome.failure] += 1
         if not measured:
             return None
-        less_is_better = self.side.figure in (MEMORY, TIME)
+        less_is_better = self.side.figure in (FIRST, MEMORY, TIME)
         figures, candidate = sorted(
             measured, key=lambda pair: pair[0][self.side.figure], reverse=not less_is_better)[0]
         self.candidates = [candidate]

@@ -12,6 +12,7 @@ from runs import ROOT, Outcome
 A0_GFLOP_PER_IMAGE = 9.1
 QUICKSTART = ("--model", "configs/quickstart.yaml", "--resolution", "28")
 SPEED, MEMORY, TIME = "images_per_second", "peak_resident_bytes", "seconds_per_step"
+FIRST = "seconds_to_first_result"
 
 
 @dataclass
@@ -109,6 +110,61 @@ def torchvision(decoder, name):
     return Side(name, [run], SPEED, steps=1)
 
 
+def inference(model="repvgg_a0", batch=32, form="deploy", figure=SPEED, steps=20, name="ours"):
+    """`repvgg bench inference` on one core, of a file that make_model.py wrote."""
+
+    def run(runner, steps):
+        suffix = "deploy" if form == "deploy" else "train"
+        return runner.ours(
+            ["bench", "inference", "--model", str(runner.model(model) / f"{model}-{suffix}.safetensors"),
+             "--form", form, "--batch", str(batch), "--steps", str(steps)], cores=1)
+
+    return Side(name, [run], figure, steps)
+
+
+def runtime(*runtimes, model="repvgg_a0", batch=32, figure=SPEED, steps=10, name):
+    """infer.py on one core; the fastest of the runtimes counts."""
+
+    def run_in(runtime):
+        return lambda runner, steps: runner.peer(
+            "infer.py",
+            ["--runtime", runtime, "--model", model, "--batch", str(batch), "--steps", str(steps),
+             "--onnx", str(runner.model(model) / f"{model}-deploy.onnx")], cores=1)
+
+    return Side(name, [run_in(each) for each in runtimes], figure, steps)
+
+
+TORCH = ("torch", "torch_channels_last", "torch_compiled")
+
+
+def inference_rows():
+    a0 = "inference, A0 fused @224², one core, Float32, "
+    alone = {"batch": 1, "steps": 100}
+    everyone = ("openvino", "onnxruntime", *TORCH)
+    return [
+        Row("inference-openvino", f"{a0}batch 32", inference(),
+            runtime("openvino", name="OpenVINO"), 1.5),
+        Row("inference-onnxruntime", f"{a0}batch 32", inference(),
+            runtime("onnxruntime", name="ONNX Runtime"), 1.6),
+        Row("inference-torch", f"{a0}batch 32", inference(), runtime(*TORCH, name="PyTorch"), 2.3),
+        Row("inference-alone", f"{a0}batch 1", inference(**alone),
+            runtime("openvino", **alone, name="OpenVINO"), 1.3),
+        Row("inference-b1g4", "inference, B1g4 fused, batch 8, one core",
+            inference("repvgg_b1g4", 8, steps=10),
+            runtime(*everyone, model="repvgg_b1g4", batch=8, steps=5, name="the best of three"), 1.5),
+        Row("inference-load", f"{a0}batch 1: from file to first result",
+            inference(batch=1, figure=FIRST, steps=1),
+            runtime("onnxruntime", batch=1, figure=FIRST, steps=1, name="ONNX Runtime"), 0.5,
+            at_most=True),
+        Row("inference-memory", f"{a0}batch 1: peak resident memory",
+            inference(batch=1, figure=MEMORY, steps=5),
+            runtime("onnxruntime", batch=1, figure=MEMORY, steps=5, name="ONNX Runtime"), 1.0,
+            at_most=True),
+        Row("inference-fused", "inference, A0 @224², batch 32, fused over training form", inference(),
+            inference(form="training", steps=5, name="ours, training form"), 1.9),
+    ]
+
+
 def eight_ranks(**settings):
     return ours(ranks=8, cores=None, **({"steps": 3} | settings))
 
@@ -157,4 +213,5 @@ def all_rows():
         Row("loader-native", f"{jpegs}exact", loader("exact"),
             torchvision("native", "torchvision v2 with its own decoder"), 1.05),
         Row("loader-fast", f"{jpegs}fast", loader("fast"), torchvision("pillow", pillow), 2.5),
+        *inference_rows(),
     ]

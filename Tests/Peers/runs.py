@@ -61,6 +61,15 @@ class Runner:
                 [sys.executable, str(PEERS / "sample_jpegs.py"), str(self.pictures)], check=True)
         return self.pictures
 
+    def model(self, name):
+        """The directory of make_model.py's files, made when first asked for and then kept."""
+        directory = Path(sys.prefix) / "models"
+        if not (directory / f"{name}-deploy.onnx").exists():
+            subprocess.run(
+                [sys.executable, str(PEERS / "make_model.py"), self.program, name, str(directory)],
+                check=True)
+        return directory
+
     def mpi_environment(self, ranks, threads, cores):
         """What launch/environment.sh tells Open MPI."""
         text = (f"source launch/environment.sh; set_mpi_environment {ranks} {threads}; "

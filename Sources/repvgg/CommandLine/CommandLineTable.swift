@@ -10,6 +10,7 @@ enum CommandLineTable {
     case .plan: plan
     case .evaluate: evaluate
     case .fuse: fuse
+    case .classify: classify
     case .inspect: inspect
     case .replay: replay
     case .bench: bench
@@ -97,6 +98,26 @@ enum CommandLineTable {
         help: "Write how far both forms differ to this JSON file"),
     ])
 
+  private static let classify = CommandSpecification(
+    name: .classify, summary: "Name the likeliest classes of image files",
+    details: [
+      "Images are resized and cropped as in evaluation. Training weights are fused first.",
+      "Classes are named by labels.txt beside the weights, if it is there. An image that",
+      "cannot be read is named, the others are classified, and the exit code is that error's.",
+    ],
+    positional: .one("MODEL", "Weights of either form"),
+    subject: PositionalSpecification(
+      placeholder: "IMAGE", help: "JPEG or PNG files", count: 1...Int.max),
+    options: [
+      OptionSpecification(
+        name: "--top", value: .integer(placeholder: "N", 1...100_000),
+        help: "Classes to name (default: 5)"),
+      OptionSpecification(
+        name: "--resolution", value: .integer(placeholder: "R", 1...4096),
+        help: "Pixels of a side that the network sees (default: the model's)"),
+      threads, json,
+    ])
+
   private static let inspect = CommandSpecification(
     name: .inspect, summary: "List what a safetensors file holds",
     details: ["Kind of network, tensors, shapes, parameters and checksum."],
@@ -110,18 +131,21 @@ enum CommandLineTable {
     positional: .one("GOLDEN", "A golden state, a safetensors file"), options: [threads, json])
 
   private static let bench = CommandSpecification(
-    name: .bench, summary: "Measure the training step, the loader, collectives or kernels",
+    name: .bench, summary: "Measure training steps, inference, the loader, collectives, kernels",
     details: [
-      "Under mpirun all ranks take part; the kernels are measured on one rank.",
+      "Under mpirun all ranks take part; inference and kernels are measured on one rank.",
       "Images are random but for the loader, which reads those of --data.",
     ],
     positional: .one(
-      "WHAT", "step, loader, collectives or kernels",
-      choices: ["step", "loader", "collectives", "kernels"], completion: .nothing),
+      "WHAT", "step, inference, loader, collectives or kernels",
+      choices: ["step", "inference", "loader", "collectives", "kernels"], completion: .nothing),
     options: [
       OptionSpecification(
-        name: "--model", value: .text(placeholder: "NAME|CONFIG", .files),
-        help: "Architecture, or a configuration with its image size (default: RepVGG-A0)"),
+        name: "--model", value: .text(placeholder: "NAME|FILE", .files),
+        help: "Architecture, configuration, or (inference) weights (default: RepVGG-A0)"),
+      OptionSpecification(
+        name: "--form", value: .choice(placeholder: "FORM", ["deploy", "training"]),
+        help: "Inference: of the fused network or of the trained one (default: deploy)"),
       OptionSpecification(
         name: "--stem-stride", value: .choice(placeholder: "S", ["1", "2"]),
         help: "Stride of the first block (default: the model's)"),
@@ -158,10 +182,10 @@ enum CommandLineTable {
       json,
     ],
     rules: [
-      .only(["step", "kernels"], ["--model", "--stem-stride"]),
-      .only(["step", "kernels", "loader"], ["--batch", "--resolution", "--threads"]),
-      .only(["step", "kernels", "collectives"], ["--steps"]),
-      .only(["step"], ["--batch-norm"]), .only(["kernels"], ["--svg"]),
+      .only(["step", "inference", "kernels"], ["--model", "--stem-stride"]),
+      .only(["step", "inference", "kernels", "loader"], ["--batch", "--resolution", "--threads"]),
+      .only(["step", "inference", "kernels", "collectives"], ["--steps"]),
+      .only(["step"], ["--batch-norm"]), .only(["inference"], ["--form"]), .only(["kernels"], ["--svg"]),
       .only(["loader"], ["--data", "--decode", "--augmentation", "--count"]),
       .demands("loader", "--data"),
     ])

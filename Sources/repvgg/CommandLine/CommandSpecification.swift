@@ -1,6 +1,6 @@
 /// The commands of the program.
 enum CommandName: String, CaseIterable, Sendable {
-  case train, plan, evaluate, fuse, inspect, replay, bench, doctor, collect, data, checkpoint
+  case train, plan, evaluate, fuse, classify, inspect, replay, bench, doctor, collect, data, checkpoint
   case completion, help, version
 }
 

@@ -2,11 +2,14 @@ import Orchestration
 import Reporting
 import RunPlanning
 
-/// `repvgg bench step|loader|collectives|kernels`; under mpirun all ranks take part, except in the last.
+/// `repvgg bench step|inference|loader|collectives|kernels`; under mpirun all ranks take part, except in
+/// the measurements of inference and kernels.
 enum BenchCommand {
   static func run(_ invocation: Invocation) -> Int32 {
-    if invocation.positionals[0] == "kernels" {
-      return alone { try BenchKernelsCommand.run(invocation) }
+    switch invocation.positionals[0] {
+    case "kernels": return alone { try BenchKernelsCommand.run(invocation) }
+    case "inference": return alone { try BenchInferenceCommand.run(invocation) }
+    default: break
     }
     return Backend.run(computes: invocation.positionals[0] != "loader") { backend in
       switch invocation.positionals[0] {
