@@ -126,7 +126,7 @@ def files():
         "views": views(),
         "types": types(),
         "whole": torch.nn.ReLU(),
-        "system": Calls(os.system, "echo this file has run a command"),
+        "system": Calls(os.system, "touch this-file-has-run-a-command"),
         "eval": {"state_dict": state, "hook": Calls(eval, "1 + 1")},
         "list": [torch.zeros(1)],
         "numbers": {"epoch": 3, "loss": [0.5, 0.25]},
