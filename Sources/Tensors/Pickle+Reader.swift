@@ -4,6 +4,8 @@ extension Pickle {
   /// Most instructions accepted, which bounds objects, memory and time: a network of 450 tensors
   /// with its optimizer takes 40,000.
   static let maximumInstructions = 500_000
+  /// Most tensors accepted, each of which may name the same 64 sizes and strides.
+  static let maximumTensors = 25_000
 
   /// Follows the instructions of `bytes` as far as they only describe. `path` is for messages.
   ///
@@ -333,6 +335,9 @@ extension PickleReader {
       case .integer(let offset) = pickle[arguments[1]],
       let shape = integers(pickle[arguments[2]]), let strides = integers(pickle[arguments[3]])
     else { throw damaged("a tensor without storage, offset, sizes and strides") }
+    guard pickle.tensors.count < Pickle.maximumTensors else {
+      throw damaged("more than \(Pickle.maximumTensors) tensors")
+    }
     let storage = pickle.storages[number]
     guard
       let tensor = Pickle.StoredTensor(

@@ -124,9 +124,11 @@ extension Pickle {
 }
 
 extension Pickle.Storage {
-  /// nil where its bytes are beyond all numbers.
+  /// nil where its bytes are beyond all numbers, or its key is longer than any of PyTorch's.
   init?(checked key: String, elementType: ElementType, count: Int) {
-    guard count >= 0, !count.multipliedReportingOverflow(by: elementType.bits).overflow else {
+    guard key.utf8.count <= 100, count >= 0,
+      !count.multipliedReportingOverflow(by: elementType.bits).overflow
+    else {
       return nil
     }
     self.key = key

@@ -183,8 +183,11 @@ extension PyTorchArchive {
 
   private func failure(of file: OpaquePointer, _ name: String) -> TensorFileError {
     let error = zip_file_get_error(file)
-    let reason = String(cString: zip_error_strerror(error))
-    let kind: TensorFileError.Kind = zip_error_code_zip(error) == ZIP_ER_READ ? .io : .damaged
+    let code = zip_error_code_zip(error)
+    let reason =
+      code == ZIP_ER_OK
+      ? "its size is not the declared one" : String(cString: zip_error_strerror(error))
+    let kind: TensorFileError.Kind = code == ZIP_ER_READ ? .io : .damaged
     return TensorFileError(
       kind, path: path, "\(quoted(name)) is not as it was written: \(reason)")
   }

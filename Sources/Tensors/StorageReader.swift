@@ -102,7 +102,9 @@ struct StorageReader {
     into destination: UnsafeMutableBufferPointer<Element>
   ) {
     let width = MemoryLayout<Element>.stride
-    var indices = [Int](repeating: 0, count: stored.shape.count)
+    // Nothing moves along a dimension of size 1, whose stride may be anything.
+    let dimensions = zip(stored.shape, stored.strides).filter { $0.0 > 1 }
+    var indices = [Int](repeating: 0, count: dimensions.count)
     var place = stored.offset
     for number in 0..<stored.count {
       destination.initializeElement(
@@ -110,10 +112,11 @@ struct StorageReader {
       var dimension = indices.count - 1
       while dimension >= 0 {
         indices[dimension] += 1
-        // Without traps: a size of 1 may have any stride.
-        place &+= stored.strides[dimension]
-        if indices[dimension] < stored.shape[dimension] { break }
-        place &-= indices[dimension] &* stored.strides[dimension]
+        let (size, stride) = dimensions[dimension]
+        // Behind the last element it may be beyond all numbers, for a moment.
+        place &+= stride
+        if indices[dimension] < size { break }
+        place &-= size &* stride
         indices[dimension] = 0
         dimension -= 1
       }

@@ -99,7 +99,7 @@ enum PyTorchFixture {
     ("nested", "holds a tuple in place of a dictionary of tensors"),
     ("numbers", "holds no dictionary of tensors; its keys are \"epoch\", \"loss\""),
     ("cyclic", "holds no dictionary of tensors; its keys are \"model\""),
-    ("compressed", "\"data.pkl\" is compressed or encrypted"),
+    ("compressed", "is compressed or encrypted, which torch.save does not do"),
     ("big-endian", "its numbers are \"big\"-endian"),
     ("short-storage", "\"data/0\" holds 4 bytes, 8 are declared"),
     ("no-storage", "\"data/0\" is missing"),
