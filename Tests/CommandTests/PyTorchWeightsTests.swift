@@ -3,7 +3,7 @@ import Testing
 import _TestSupport
 
 extension ProgramTests {
-  /// Files of torch.save given to the program. Networks made with PyTorch are evaluated from them by
+  /// Files of torch.save given to the program. Networks of PyTorch are evaluated from them by
   /// launch/interop.
   @Suite(.timeLimit(.minutes(1))) struct PyTorchWeights {
     private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -25,7 +25,7 @@ extension ProgramTests {
       #expect(tensors.first?["shape"] as? [Int] == [2, 1, 2, 2])
     }
 
-    /// The file would make another one beside itself, could it run anything.
+    /// The file would make another one in the directory at hand, could it run anything.
     @Test(arguments: ["inspect", "fuse"]) func nothingIsRun(_ command: String) throws {
       let scratch = try ScratchDirectory()
       let file = "\(Self.fixtures)/system.pth"
