@@ -7,7 +7,7 @@ program=$root/.build/release/repvgg
 # The packages of Debian that the program is built from and run with.
 packages=(
   libopenmpi-dev openmpi-bin libopenblas-dev libyaml-dev zlib1g-dev libssl-dev
-  libjpeg62-turbo-dev libpng-dev
+  libzip-dev libjpeg62-turbo-dev libpng-dev
   dataset-fashion-mnist
   # What the fault campaign strikes with.
   strace faketime util-linux

@@ -31,9 +31,9 @@ package struct ModelFile: Sendable {
   package let scheme: KeyScheme
   package let tensors: NamedTensors
 
-  /// Reads `path`, recognises scheme and form, and translates the names.
+  /// Reads a safetensors or PyTorch file, recognises scheme and form, and translates the names.
   package static func read(path: String) throws -> ModelFile {
-    try ModelFile(NamedTensors.readSafetensors(path: path), source: path)
+    try ModelFile(NamedTensors.read(path: path), source: path)
   }
 
   /// `source`: the file's name, for messages.

@@ -1,18 +1,15 @@
-import Glibc
-
 extension NamedTensors {
   /// Reads a safetensors file: Float32, Float64 and Int64 as themselves, Float16 and BFloat16
   /// widened to Float32, every other type as raw bytes. Names are in the header's order.
   ///
   /// - Throws: `.missing`, `.permission`, `.io`, or `.damaged` naming tensor or header byte.
   package static func readSafetensors(path: String) throws(TensorFileError) -> NamedTensors {
-    let file = try InputFile(path: path)
+    try readSafetensors(InputFile(path: path))
+  }
+
+  static func readSafetensors(_ file: borrowing InputFile) throws(TensorFileError) -> NamedTensors {
     let header = try file.safetensorsHeader()
-    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    guard header.dataBytes <= memory else {
-      throw TensorFileError(
-        .damaged, path: path, "\(header.dataBytes) bytes of tensors do not fit into memory")
-    }
+    try file.requireMemory(for: header.dataBytes)
     let start = 8 + header.headerBytes
     return try read(header) { offset, destination throws(TensorFileError) in
       try file.read(at: start + offset, into: destination)

@@ -9,7 +9,7 @@ package struct TensorFileError: Error, Sendable, Equatable, CustomStringConverti
     case permission
     /// Reading failed underway.
     case io
-    /// The content is not a valid safetensors file, or not one that fits into memory.
+    /// The content is not a valid file of tensors, wants to run code, or does not fit into memory.
     case damaged
   }
 

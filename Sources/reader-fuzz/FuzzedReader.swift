@@ -23,7 +23,8 @@ struct FuzzedReader {
 
   /// All that a long run goes through, in this order.
   static let names = [
-    "jpeg", "png", "tar", "tar-index", "folder-index", "idx", "cifar", "safetensors", "yaml",
+    "jpeg", "png", "tar", "tar-index", "folder-index", "idx", "cifar", "safetensors",
+    "pytorch", "yaml",
   ]
 
   /// - Parameters:
@@ -39,6 +40,7 @@ struct FuzzedReader {
     case "idx": self = Self.idx(directory)
     case "cifar": self = Self.cifar(directory)
     case "safetensors": self = Self.safetensors()
+    case "pytorch": self = try Self.pytorch(directory)
     case "yaml": self = Self.yaml(directory)
     case "faulty": self = Self.faulty()
     default: return nil

@@ -31,7 +31,8 @@ extension BadInput {
     ("unknown type", safetensors(tensor("F31", "[1]", "[0,4]"), bytes: 4), "F31"),
     ("truncated", safetensors(tensor("F32", "[4]", "[0,16]"), bytes: 9), "truncated"),
     ("surplus", safetensors(tensor("F32", "[1]", "[0,4]"), bytes: 12), "belong to none"),
-    ("a text", Array("model:\n  classes: 10\n".utf8), "header"),
+    ("a picture", [0x89] + Array("PNG\r\n\u{1A}\n\0\0\0\rIHDR".utf8), "safetensors file"),
+    ("a text", Array("model:\n  classes: 10\n".utf8), "safetensors file"),
   ]
 
   /// The command line by which a command reads `file`.

@@ -8,7 +8,8 @@ import _TestSupport
   private static let seed = ProcessInfo.processInfo.environment["REPVGG_SEED"] ?? "1"
 
   @Test(arguments: [
-    "jpeg", "png", "tar", "tar-index", "folder-index", "idx", "cifar", "safetensors", "yaml",
+    "jpeg", "png", "tar", "tar-index", "folder-index", "idx", "cifar", "safetensors",
+    "pytorch", "yaml",
   ])
   func mutantsAreReadOrRefused(_ reader: String) throws {
     let result = try fuzz(["--reader", reader, "--seed", Self.seed])

@@ -1,14 +1,15 @@
 """Weights as others publish them, on JPEG files, by the published evaluation: ours against torchvision
 and timm.
 
-Usage: published_weights.py prepare DIRECTORY   writes data/val/<class>/*.jpg and weights/*.safetensors
+Usage: published_weights.py prepare DIRECTORY   writes data/val/<class>/*.jpg and weights/*
        published_weights.py compare DIRECTORY   compares logits/*.safetensors, the answers of
                                                 `repvgg evaluate --logits` for each of the weights
 
 The weights are timm's repvgg_a0 with random values, in training and in deploy form, under the names of
-timm, of the published checkpoints and of mmpretrain. Exit code 0 when all agree, 1 when not.
+timm, of the published checkpoints and of mmpretrain, and in a checkpoint as torch.save writes it. Exit code 0 when all agree, 1 when not.
 """
 
+import argparse
 import random
 import sys
 from pathlib import Path
@@ -99,6 +100,10 @@ def prepare(directory):
         for scheme, rename in SCHEMES.items():
             save_file({rename(key): value.contiguous() for key, value in tensors.items()},
                       directory / "weights" / f"{scheme}-{form}.safetensors")
+        # As the published training code saves it: wrapped, with what else belongs to a run.
+        weights = {"module." + renamed(key, 0): value for key, value in tensors.items()}
+        torch.save({"epoch": 1, "best_acc1": torch.tensor(1.0), "args": argparse.Namespace(arch="A0"),
+                    "state_dict": weights}, directory / "weights" / f"checkpoint-{form}.pth")
 
 
 def compare(directory):
@@ -109,7 +114,7 @@ def compare(directory):
         with torch.no_grad():
             theirs = model(images)
         first = None
-        for scheme in SCHEMES:
+        for scheme in [*SCHEMES, "checkpoint"]:
             answers = load_file(directory / "logits" / f"{scheme}-{form}.safetensors")
             ours, first = answers["logits"], answers["logits"] if first is None else first
             worst = ((ours - theirs[:len(ours)]).abs().max() / theirs.abs().max()).item()

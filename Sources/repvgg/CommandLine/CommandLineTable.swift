@@ -68,7 +68,7 @@ enum CommandLineTable {
       "in the published code, in timm or in mmpretrain. Only the split that is used",
       "needs to be there.",
     ],
-    positional: .one("MODEL", "Weights, a safetensors file"),
+    positional: .one("MODEL", "Weights, a safetensors or PyTorch file"),
     options: [
       OptionSpecification(
         name: "--config", value: .text(placeholder: "CONFIG", .files), isRequired: true,
@@ -88,7 +88,7 @@ enum CommandLineTable {
   private static let fuse = CommandSpecification(
     name: .fuse, summary: "Turn training weights into deploy weights",
     details: ["Refuses to write (exit code 76) when both forms do not compute the same."],
-    positional: .one("MODEL", "Training weights, a safetensors file"),
+    positional: .one("MODEL", "Training weights, a safetensors or PyTorch file"),
     options: [
       OptionSpecification(
         name: "--output", value: .text(placeholder: "FILE", .files), isRequired: true,
@@ -119,9 +119,12 @@ enum CommandLineTable {
     ])
 
   private static let inspect = CommandSpecification(
-    name: .inspect, summary: "List what a safetensors file holds",
-    details: ["Kind of network, tensors, shapes, parameters and checksum."],
-    positional: .one("FILE", "A safetensors file"), options: [json])
+    name: .inspect, summary: "List what a file of tensors holds",
+    details: [
+      "Kind of network, tensors, shapes, parameters and checksum. Of a PyTorch file, as",
+      "torch.save writes them (.pth, .pt), only tensors are read; nothing in it is run.",
+    ],
+    positional: .one("FILE", "A safetensors or PyTorch file"), options: [json])
 
   private static let replay = CommandSpecification(
     name: .replay, summary: "Compute a golden state again and compare",

@@ -3,11 +3,11 @@ import Orchestration
 import Reporting
 import Tensors
 
-/// `repvgg inspect FILE`: what a safetensors file holds.
+/// `repvgg inspect FILE`: what a safetensors or PyTorch file holds.
 enum InspectCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
     let path = invocation.positionals[0]
-    let tensors = try NamedTensors.readSafetensors(path: path)
+    let tensors = try NamedTensors.read(path: path)
     let model = try? ModelFile(tensors, source: path)
     let kind =
       model.map { "RepVGG, \($0.form.rawValue) form, \($0.scheme.rawValue) names" }
