@@ -35,6 +35,7 @@ func run(_ invocation: Invocation) -> Int32 {
   case .doctor: return DoctorCommand.run(invocation)
   case .plan: return alone { try PlanCommand.run(invocation) }
   case .fuse: return alone { try FuseCommand.run(invocation) }
+  case .convert: return alone { try ConvertCommand.run(invocation) }
   case .inspect: return alone { try InspectCommand.run(invocation) }
   case .collect: return alone { try CollectCommand.run(invocation) }
   case .data: return alone { try DataCommand.run(invocation) }
