@@ -1,6 +1,4 @@
 import Deployment
-import Foundation
-import RunPlanning
 import Tensors
 import Testing
 import _TestSupport

@@ -28,7 +28,7 @@ def prepare(directory):
     for network in NETWORKS:
         for form, fused in FORMS.items():
             state = create(CLASSES, fused=fused, network=network).state_dict()
-            for number, (key, tensor) in enumerate(state.items()):
+            for number, (key, tensor) in enumerate(list(state.items())):
                 state[key] = (torch.randn_like(tensor) if tensor.is_floating_point()
                               else torch.full_like(tensor, 2 ** 40 + number))
             torch.save(state, directory / f"{network}-{form}.pth")
