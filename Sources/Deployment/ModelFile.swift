@@ -64,7 +64,8 @@ package struct ModelFile: Sendable {
       && table.entries.allSatisfy { tensors[$0.name]?.shape == $0.shape }
   }
 
-  /// The same tensors, or an error that says which form they are.
+  /// The same tensors, or an error that says which form they are, or what a network of that form has
+  /// and the file has not.
   package func require(_ needed: ModelForm, source: String) throws(DeploymentError) -> NamedTensors
   {
     guard form == needed else {
@@ -72,6 +73,11 @@ package struct ModelFile: Sendable {
         .badModel,
         "\(source): these are \(form.rawValue) weights; this command needs \(needed.rawValue) "
           + "weights")
+    }
+    if let gaps = outline.gaps {
+      throw DeploymentError(
+        .badModel,
+        "\(source): holds no whole network: \(gaps); check the file\(outline.remarkOnNames)")
     }
     return tensors
   }

@@ -42,18 +42,25 @@ package enum TensorCheck {
   private static func checkNames(
     _ names: [String], against expected: [String]
   ) throws(ModelTensorsError) {
+    guard let difference = difference(of: names, from: expected) else { return }
+    throw ModelTensorsError(
+      "the tensors are not those of this network: \(difference); check that the configuration names "
+        + "the architecture of the file")
+  }
+
+  /// Which of the `expected` names are missing in `names` and which are there beside them, block by
+  /// block; nil where they are the same.
+  package static func difference(of names: [String], from expected: [String]) -> String? {
     let (given, wanted) = (Set(names), Set(expected))
     let missing = BlockNames(expected.filter { !given.contains($0) }, among: expected)
     let surplus = BlockNames(names.filter { !wanted.contains($0) }, among: names)
-    guard missing.count + surplus.count > 0 else { return }
+    guard missing.count + surplus.count > 0 else { return nil }
     let most = missing.count > 0 && surplus.count > 0 ? mostBlocks / 2 : mostBlocks
     var parts = missing.descriptions(atMost: most).map { "\($0) missing" }
     parts += surplus.descriptions(atMost: most).map { "\($0) not expected" }
     let more = max(0, missing.count - most) + max(0, surplus.count - most)
     if more > 0 { parts.append("and \(more) more \(more == 1 ? "block" : "blocks")") }
-    throw ModelTensorsError(
-      "the tensors are not those of this network: \(parts.joined(separator: "; ")); check that the "
-        + "configuration names the architecture of the file")
+    return parts.joined(separator: "; ")
   }
 
   /// A tensor of the table, and the shape that it has in the file.
@@ -78,6 +85,9 @@ package enum TensorCheck {
       return (shape[1], entry.shape[1])
     }
   }
+
+  /// Where a tensor of this published name belongs: `stage0`, `stage2.3` or `linear`.
+  package static func block(of name: String) -> String { BlockNames.key(of: name) }
 
   private static func checkShapes(_ pairs: [Difference]) throws(ModelTensorsError) {
     let wrong = pairs.filter { $0.shape != $0.entry.shape }
@@ -151,7 +161,8 @@ struct BlockNames {
     }
   }
 
-  private static func key(of name: String) -> String {
+  /// The part of a name that says where its tensor belongs.
+  fileprivate static func key(of name: String) -> String {
     let parts = name.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].hasPrefix("stage"), parts[0] != "stage0" else {
       return String(parts[0])

@@ -106,6 +106,15 @@ extension BadInput {
     BadInput("fuse without a statistic", 65, ["stage1.0.rbr_dense.bn.running_var"]) { site in
       command("fuse", on: try spoilt(site) { $0["stage1.0.rbr_dense.bn.running_var"] = nil })
     },
+    BadInput(
+      "fuse without a branch", 65,
+      ["spoilt.safetensors: holds no whole network: stage2.1: rbr_1x1 (5 tensors) missing; check"]
+    ) { site in
+      let file = try spoilt(site) { tensors in
+        for name in tensors.names where name.hasPrefix("stage2.1.rbr_1x1.") { tensors[name] = nil }
+      }
+      return command("fuse", on: file)
+    },
     BadInput("evaluate without a kernel", 65, ["stage1.0.rbr_1x1.conv.weight"]) { site in
       command("evaluate", on: try spoilt(site) { $0["stage1.0.rbr_1x1.conv.weight"] = nil })
     },
@@ -146,7 +155,7 @@ extension BadInput {
         "model.architecture={stem: 16, depths: [1, 2], widths: [16, 16], squeeze_excitation: true}",
       ]
     },
-    BadInput("fuse of half a squeeze-and-excitation", 65, ["stage0.se.down.bias is missing"]) {
+    BadInput("fuse of half a squeeze-and-excitation", 65, ["stage0: se (3 tensors) missing"]) {
       command(
         "fuse",
         on: try spoilt($0) {

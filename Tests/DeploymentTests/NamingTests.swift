@@ -99,6 +99,33 @@ import _TestSupport
     #expect(throws: TensorFileError.self) { try ModelOutline.read(path: path) }
   }
 
+  /// Without an architecture to compare with.
+  @Test func gapsAreListedByBlock() throws {
+    for (form, tensors) in try Self.forms(2) {
+      #expect(try read(tensors).outline.gaps == nil)
+      var less = tensors
+      for name in tensors.names where name.hasPrefix("stage1.1.") && !name.contains(".se.") {
+        if !name.hasSuffix("conv.weight") && !name.hasSuffix("rbr_reparam.weight") {
+          less[name] = nil
+        }
+      }
+      less["linear.bias"] = nil
+      less["stage0.se.up.weight"] = nil
+      less["stage1.0.rbr_identity.foo"] = Tensor(shape: [1], [0])
+      let error = try #require(throws: DeploymentError.self) {
+        try read(KeyScheme.timm.naming(less)).require(form, source: "f")
+      }
+      let inside =
+        form == .deploy
+        ? "stage1.1.rbr_reparam.bias" : "stage1.1: rbr_dense (4 tensors), rbr_1x1 (4 tensors)"
+      #expect(
+        error.description
+          == "f: holds no whole network: stage0.se.up.weight missing; \(inside) missing; linear.bias "
+          + "missing; stage1.0.rbr_identity.foo not expected; check the file (names are the published "
+          + "ones, for the file's of timm)")
+    }
+  }
+
   /// mmpretrain has no stage 0: a block of one would be a second stem.
   @Test func noStageIsAStem() {
     let name = "backbone.stage_0.1.branch_3x3.conv.weight"
