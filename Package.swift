@@ -137,7 +137,7 @@ let package = Package(
       "OrchestrationTests",
       [
         "Orchestration", "Checkpoints", "Collectives", "RepVGGModel", "Training", "Kernels",
-        "RunPlanning", "Tensors", "ImageData",
+        "RunPlanning", "Tensors", "ImageData", "Deployment",
       ],
       excluding: ["Golden"]),
     // Run the built program as its users do.

@@ -97,7 +97,8 @@ package enum KeyScheme: String, Sendable, CaseIterable {
     guard name.hasPrefix(lead) else { return nil }
     let parts = name.dropFirst(lead.count).split(
       separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
-    guard parts.count == 3, let stage = Self.number(parts[0]), let block = Self.number(parts[1])
+    guard parts.count == 3, let stage = Self.number(parts[0]), let block = Self.number(parts[1]),
+      stage + offset > 0
     else { return nil }
     return (stage + offset, block, parts[2])
   }

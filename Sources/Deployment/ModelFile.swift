@@ -19,17 +19,14 @@ package struct DeploymentError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// The two forms of a RepVGG's weights, told apart by their keys.
-package enum ModelForm: String, Sendable {
-  case training, deploy
-}
-
 /// Named tensors known to be a RepVGG's, under published names.
 package struct ModelFile: Sendable {
-  package let form: ModelForm
-  /// The scheme of the file's names.
-  package let scheme: KeyScheme
+  package let outline: ModelOutline
   package let tensors: NamedTensors
+
+  package var form: ModelForm { outline.form }
+  /// The scheme of the file's names.
+  package var scheme: KeyScheme { outline.scheme }
 
   /// Reads a safetensors or PyTorch file, recognises scheme and form, and translates the names.
   package static func read(path: String) throws -> ModelFile {
@@ -38,37 +35,12 @@ package struct ModelFile: Sendable {
 
   /// `source`: the file's name, for messages.
   package init(_ tensors: NamedTensors, source: String) throws(DeploymentError) {
-    guard let scheme = KeyScheme.recognise(tensors.names) else {
-      throw DeploymentError(
-        .badModel,
-        "\(source): no RepVGG weights: none of its \(tensors.count) tensors is named as the "
-          + "published code, timm or mmpretrain name them")
-    }
+    outline = try ModelOutline(tensors.outline, source: source)
     var published = NamedTensors()
     published.metadata = tensors.metadata
-    for (name, tensor) in tensors {
-      guard let translated = scheme.translate(name, to: .published) else {
-        throw DeploymentError(
-          .badModel, "\(source): \(name) is no tensor of a RepVGG (\(scheme.rawValue) names)")
-      }
-      guard published[translated] == nil else {
-        throw DeploymentError(
-          .badModel,
-          "\(source): holds \(translated) twice, as \(name) and behind another prefix; keep one "
-            + "network's tensors")
-      }
-      published[translated] = tensor
+    for (translated, given) in zip(outline.tensors, tensors) {
+      published[translated.name] = given.tensor
     }
-    let isDeploy = published.names.contains { $0.contains(".rbr_reparam.") }
-    let isTraining = published.names.contains { $0.contains(".rbr_dense.") }
-    guard isDeploy != isTraining else {
-      throw DeploymentError(
-        .badModel,
-        "\(source): " + (isDeploy ? "has keys of both forms" : "has no convolution weights")
-          + "; expected rbr_dense (training) or rbr_reparam (deploy) keys")
-    }
-    form = isDeploy ? .deploy : .training
-    self.scheme = scheme
     self.tensors = published
   }
 
@@ -92,7 +64,8 @@ package struct ModelFile: Sendable {
       && table.entries.allSatisfy { tensors[$0.name]?.shape == $0.shape }
   }
 
-  /// The same tensors, or an error that says which form they are.
+  /// The same tensors, or an error that says which form they are, or what a network of that form has
+  /// and the file has not.
   package func require(_ needed: ModelForm, source: String) throws(DeploymentError) -> NamedTensors
   {
     guard form == needed else {
@@ -100,6 +73,11 @@ package struct ModelFile: Sendable {
         .badModel,
         "\(source): these are \(form.rawValue) weights; this command needs \(needed.rawValue) "
           + "weights")
+    }
+    if let gaps = outline.gaps {
+      throw DeploymentError(
+        .badModel,
+        "\(source): holds no whole network: \(gaps); check the file\(outline.remarkOnNames)")
     }
     return tensors
   }

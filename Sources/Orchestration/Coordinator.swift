@@ -93,6 +93,17 @@ package final class Coordinator {
     ])
   }
 
+  /// The run begins with the weights of a file.
+  package func initialised(from weights: InitialWeights) throws {
+    note(weights.summary)
+    try metrics.append([
+      ("event", "initialised"), ("step", .int(0)), ("file", .string(weights.path)),
+      ("names", .string(weights.scheme.rawValue)),
+      ("weights_sha256", .string(weights.weightsSHA256)),
+      ("classifier", .string(weights.classifier == .kept ? "kept" : "new")),
+    ])
+  }
+
   /// A run may be told to end before where it stands.
   private func continuation(after step: Int) -> String {
     guard step >= plan.totalSteps else { return "going on after step \(step)" }

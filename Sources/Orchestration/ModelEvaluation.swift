@@ -108,17 +108,14 @@ package struct ModelEvaluation {
       switch file.form {
       case .training:
         let network = TrainingNetwork(shape: shape, pool: pool)
-        try network.load(file.tensors)
+        try network.load(file.completedTensors)
         form = Evaluation.Form(network)
       case .deploy:
         form = Evaluation.Form(
           try DeployNetwork(shape: shape, tensors: file.tensors, pool: pool))
       }
     } catch let error as ModelTensorsError {
-      let names =
-        file.scheme == .published
-        ? "" : " (names are the published ones, for the file's of \(file.scheme.rawValue))"
-      throw JobFailure(.badData, "\(model): \(error)\(names)")
+      throw JobFailure(.badData, "\(model): \(error)\(file.outline.remarkOnNames)")
     }
     let evaluation = Evaluation(
       dataset: dataset, transform: transform, shape: shape, communicator: communicator)

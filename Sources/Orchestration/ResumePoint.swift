@@ -1,4 +1,5 @@
 import Checkpoints
+import Glibc
 import RunPlanning
 
 /// Where a run begins: which checkpoint it goes on from, if any. Rank 0's matter.
@@ -46,6 +47,7 @@ struct ResumePoint {
   /// taken for the continuation next time, and older ones be removed: it must hold none but `path`
   /// itself, or those that came from it, and then the same command goes on with the newest of them.
   private func snapshot(at path: String) throws -> RunSnapshot {
+    try requireNoFile(path)
     let asked = try Checkpoint(verifying: path)
     let (newest, notes) = try store.newestGood()
     notes.forEach(note)
@@ -64,6 +66,16 @@ struct ResumePoint {
     var snapshot = try read(asked)
     snapshot.state.origin = asked.identity
     return snapshot
+  }
+
+  /// Whoever names a file of weights wants something else than to go on with a run.
+  private func requireNoFile(_ path: String) throws {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+    throw JobFailure(
+      .missingInput,
+      "\(path): is a file, and a checkpoint is a directory; name that, or begin a run with these "
+        + "weights by --set model.initialize_from=\(path)")
   }
 
   private func read(_ checkpoint: Checkpoint) throws -> RunSnapshot {

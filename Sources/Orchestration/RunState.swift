@@ -74,9 +74,19 @@ extension RunState {
       ("MPI", mpiVersion, plan.machine.mpiVersion),
       ("program", programVersion, plan.machine.programVersion),
     ]
-    return (known + zip(old, new).map { ($1.name, $0, $1.value) }).filter { $0.1 != $0.2 }.map {
-      "\($0.0) was \($0.1) and is now \($0.2): the bits from here on may be others"
-    }
+    let changes = (known + zip(old, new).map { ($1.name, $0, $1.value) }).filter { $0.1 != $0.2 }
+      .map { "\($0.0) was \($0.1) and is now \($0.2): the bits from here on may be others" }
+    return changes + ignored(by: plan)
+  }
+
+  /// What the plan asks for and has no effect any more.
+  private func ignored(by plan: RunPlan) -> [String] {
+    let (old, new) = (config.model.initializeFrom, plan.config.model.initializeFrom)
+    guard old != new else { return [] }
+    return [
+      "model.initialize_from was \(old ?? "empty") and is now \(new ?? "empty"): it is not read, as "
+        + "the run goes on from a checkpoint"
+    ]
   }
 }
 

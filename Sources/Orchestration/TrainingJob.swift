@@ -84,6 +84,9 @@ package struct TrainingJob {
     var snapshot = try Agreement.all(communicator) {
       try coordinator.map { try resumePoint(plan, train, $0) } ?? nil
     }
+    var initial = try Agreement.all(communicator) {
+      try coordinator == nil || snapshot != nil ? nil : InitialWeights(plan)
+    }
     defer {
       heartbeat.enter(.saving)
       coordinator?.settleSaves()
@@ -95,15 +98,16 @@ package struct TrainingJob {
           plan: plan, train: train, test: test, communicator: communicator, heartbeat: heartbeat)
       }
       let bits = try proveBits(plan, over: communicator)
-      try Agreement.all(communicator) { try worker.initialise() }
+      try Agreement.all(communicator) { try worker.initialise(from: initial) }
       try worker.resume(snapshot)
-      // Not held for as long as the run trains.
-      snapshot = nil
       try Agreement.all(communicator) {
         try coordinator?.directory.record(configuration: file.bytes)
         try coordinator?.started(
           atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
+        if let initial { try coordinator?.initialised(from: initial) }
       }
+      // Not held for as long as the run trains.
+      (snapshot, initial) = (nil, nil)
       Failpoint.pass(.resumed)
       return try run(worker, coordinator)
     }

@@ -5,13 +5,20 @@ import Training
 // Beginning a run, and taking one up.
 
 extension Worker {
-  /// Initial values from the seed, the same on every rank.
-  package func initialise() throws {
+  /// Initial values from the seed, and in their place those of a file where rank 0 has read one:
+  /// `resume`, which comes next, gives every rank those of rank 0.
+  package func initialise(from weights: InitialWeights? = nil) throws {
     try network.initialise(seed: plan.seed)
+    if let weights {
+      var tensors = network.tensors()
+      for (name, tensor) in weights.tensors { tensors[name] = tensor }
+      try network.load(tensors)
+    }
     average?.begin()
   }
 
-  /// Takes up `snapshot`, which rank 0 has read and checked; the others get it from there.
+  /// Takes up `snapshot`, which rank 0 has read and checked; the others get it from there. Without
+  /// one they get what rank 0 was initialised with.
   package func resume(_ snapshot: RunSnapshot?) throws {
     try Agreement.all(communicator) {
       guard let snapshot else { return }

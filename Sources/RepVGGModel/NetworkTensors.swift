@@ -1,50 +1,6 @@
 import RunPlanning
 import Tensors
 
-/// Named tensors that are not the ones of the network at hand.
-package struct ModelTensorsError: Error, Sendable, CustomStringConvertible {
-  package let description: String
-
-  init(_ description: String) { self.description = description }
-}
-
-/// Checks named tensors against a table before anything is copied: names, shapes and types.
-enum TensorCheck {
-  /// Throws unless `tensors` has every entry of `table` in its shape and type, and nothing else.
-  static func check(_ tensors: NamedTensors, against table: ParameterTable) throws {
-    let expected = Set(table.entries.map(\.name))
-    let missing = table.entries.map(\.name).filter { tensors[$0] == nil }
-    let surplus = tensors.names.filter { !expected.contains($0) }
-    guard missing.isEmpty && surplus.isEmpty else {
-      throw ModelTensorsError(
-        "the tensors are not those of this network"
-          + list("missing", missing) + list("not expected", surplus)
-          + "; check that the configuration names the architecture of the file")
-    }
-    for entry in table.entries {
-      guard let tensor = tensors[entry.name] else { continue }
-      guard tensor.shape == entry.shape else {
-        throw ModelTensorsError(
-          "\(entry.name) has shape \(tensor.shape), this network needs \(entry.shape); "
-            + "check architecture and classes of the configuration")
-      }
-      let isRightType = entry.kind == .batchCount ? tensor.integers != nil : tensor.floats != nil
-      guard isRightType else {
-        throw ModelTensorsError(
-          "\(entry.name) has element type \(tensor.elementType), expected "
-            + (entry.kind == .batchCount ? "I64" : "F32"))
-      }
-    }
-  }
-
-  private static func list(_ title: String, _ names: [String]) -> String {
-    guard !names.isEmpty else { return "" }
-    let shown = names.prefix(5).joined(separator: ", ")
-    let more = names.count > 5 ? " and \(names.count - 5) more" : ""
-    return "; \(title): \(shown)\(more)"
-  }
-}
-
 extension TrainingNetwork {
   /// Sets parameters, running statistics and batch counts from tensors with published names and
   /// shapes. Nothing is changed when one does not fit.

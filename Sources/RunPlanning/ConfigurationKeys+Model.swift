@@ -48,6 +48,17 @@ extension ConfigurationKey {
             ([$0.model.architecture.stemStride] + $0.model.architecture.strides)
               .map { .integer($0) })
         }),
+      ConfigurationKey(
+        "model.initialize_from", .path,
+        otherNames: ["pretrained", "initial_checkpoint", "finetune", "init_from", "load_from"],
+        atResume: .free("is read where a run begins, and not when it goes on"),
+        "File of training weights with which a run begins, under the published names, timm's or "
+          + "mmpretrain's. Without one, and for the classifier where the file has another number of "
+          + "classes, initial values come from the seed.",
+        decode: { (config, value) throws(ConfigurationError) in
+          config.model.initializeFrom = try value.text()
+        },
+        encode: { .string($0.model.initializeFrom ?? "") }),
     ]
 
   /// The parts of a network that is spelled out. They encode as parts of `model.architecture`.

@@ -22,6 +22,8 @@ package struct RunConfig: Sendable, Equatable, Codable {
   package struct Model: Sendable, Equatable, Codable {
     package var architecture = Architecture.zoo[0]
     package var classes = 10
+    /// File of training weights with which a new run begins; nil: initial values from the seed.
+    package var initializeFrom: String?
     package init() {}
   }
 

@@ -101,6 +101,7 @@ extension RunPlan {
       ["learning rate", scheduleText],
       ["batch norm", batchNormText],
     ]
+    if let path = config.model.initializeFrom { rows.append(["initial weights", path]) }
     switch bitInvariance {
     case .expected:
       rows.append([

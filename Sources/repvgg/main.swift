@@ -36,6 +36,7 @@ func run(_ invocation: Invocation) -> Int32 {
   case .plan: return alone { try PlanCommand.run(invocation) }
   case .fuse: return alone { try FuseCommand.run(invocation) }
   case .classify: return alone { try ClassifyCommand.run(invocation) }
+  case .convert: return alone { try ConvertCommand.run(invocation) }
   case .inspect: return alone { try InspectCommand.run(invocation) }
   case .collect: return alone { try CollectCommand.run(invocation) }
   case .data: return alone { try DataCommand.run(invocation) }

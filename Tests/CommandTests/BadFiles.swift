@@ -41,11 +41,12 @@ extension BadInput {
     case "evaluate": ["evaluate", file, "--config", TinyJob.configuration]
     case "fuse": ["fuse", file, "--output", "fused.safetensors"]
     case "classify": ["classify", file, "data/picture.png"]
+    case "convert": ["convert", file, "converted.safetensors"]
     default: [name, file]
     }
   }
 
-  private static let readers = ["inspect", "evaluate", "fuse", "classify", "replay"]
+  private static let readers = ["inspect", "evaluate", "fuse", "convert", "classify", "replay"]
 
   static let damagedWeights: [BadInput] = damages.flatMap { damage in
     readers.map { reader in
@@ -87,22 +88,34 @@ extension BadInput {
     BadInput("evaluate a golden state", 65, [golden, "no RepVGG weights"]) { _ in
       command("evaluate", on: golden)
     },
+    BadInput("convert of a golden state", 65, [golden, "no RepVGG weights"]) { _ in
+      command("convert", on: golden)
+    },
     BadInput("replay of weights", 65, ["no golden state", "recipe"]) {
       command("replay", on: $0.trained.training)
     },
-    BadInput("evaluate with more classes", 65, ["linear.weight", "[10, 16]", "[12, 16]"]) {
+    BadInput("evaluate with more classes", 65, ["[10, 16]", "[12, 16]", "classes=10"]) {
       command("evaluate", on: $0.trained.training) + ["--set", "model.classes=12"]
     },
-    BadInput("evaluate with more blocks", 65, ["stage2.2"]) {
+    BadInput("evaluate with more blocks", 65, ["stage2.2: 2 tensors missing"]) {
       command("evaluate", on: $0.trained.deploy)
         + ["--set", "model.architecture={stem: 8, depths: [1, 3], widths: [8, 16]}"]
     },
-    BadInput("evaluate with fewer blocks", 65, ["stage2.1"]) {
+    BadInput("evaluate with fewer blocks", 65, ["stage2.1: 2 tensors not"]) {
       command("evaluate", on: $0.trained.deploy)
         + ["--set", "model.architecture={stem: 8, depths: [1, 1], widths: [8, 16]}"]
     },
     BadInput("fuse without a statistic", 65, ["stage1.0.rbr_dense.bn.running_var"]) { site in
       command("fuse", on: try spoilt(site) { $0["stage1.0.rbr_dense.bn.running_var"] = nil })
+    },
+    BadInput(
+      "fuse without a branch", 65,
+      ["spoilt.safetensors: holds no whole network: stage2.1: rbr_1x1 (5 tensors) missing; check"]
+    ) { site in
+      let file = try spoilt(site) { tensors in
+        for name in tensors.names where name.hasPrefix("stage2.1.rbr_1x1.") { tensors[name] = nil }
+      }
+      return command("fuse", on: file)
     },
     BadInput("evaluate without a kernel", 65, ["stage1.0.rbr_1x1.conv.weight"]) { site in
       command("evaluate", on: try spoilt(site) { $0["stage1.0.rbr_1x1.conv.weight"] = nil })
@@ -137,14 +150,14 @@ extension BadInput {
         })
     },
     BadInput(
-      "evaluate without squeeze-and-excitation", 65, ["missing: ", "stage0.se.down.weight"]
+      "evaluate without squeeze-and-excitation", 65, ["stage0: se (4 tensors) missing"]
     ) {
       command("evaluate", on: $0.trained.training) + [
         "--set",
         "model.architecture={stem: 16, depths: [1, 2], widths: [16, 16], squeeze_excitation: true}",
       ]
     },
-    BadInput("fuse of half a squeeze-and-excitation", 65, ["stage0.se.down.bias is missing"]) {
+    BadInput("fuse of half a squeeze-and-excitation", 65, ["stage0: se (3 tensors) missing"]) {
       command(
         "fuse",
         on: try spoilt($0) {
@@ -226,6 +239,11 @@ extension BadInput {
       try FileManager.default.copyItem(
         atPath: site.trained.training, toPath: site.job.scratch.path("own.safetensors"))
       return ["fuse", "own.safetensors", "--output", "./own.safetensors"]
+    },
+    BadInput("convert onto its own input", 73, ["own.safetensors", "another OUT"]) { site in
+      try FileManager.default.copyItem(
+        atPath: site.trained.training, toPath: site.job.scratch.path("own.safetensors"))
+      return ["convert", "own.safetensors", "./own.safetensors", "--keys", "timm"]
     },
     BadInput("logits onto the model", 73, ["own.safetensors", "another --logits"]) { site in
       try FileManager.default.copyItem(

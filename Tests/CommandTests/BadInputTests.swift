@@ -25,6 +25,10 @@ import _TestSupport
     try input.check()
   }
 
+  @Test(arguments: BadInput.beginnings) func beginning(input: BadInput) throws {
+    try input.check()
+  }
+
   @Test(arguments: BadInput.goldenStates) func goldenState(input: BadInput) throws {
     try input.check()
   }

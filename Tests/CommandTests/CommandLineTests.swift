@@ -3,7 +3,7 @@ import Testing
 import _TestSupport
 
 private let commands = [
-  "train", "plan", "evaluate", "fuse", "inspect", "replay", "bench", "doctor", "collect",
+  "train", "plan", "evaluate", "fuse", "convert", "inspect", "replay", "bench", "doctor", "collect",
   "data", "checkpoint", "completion", "help", "version",
 ]
 
@@ -88,6 +88,11 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
       ["evaluate", "m", "--config", "c", "--split", "val"],
       "--split 'val' is none of test, train; see repvgg evaluate --help"),
     .init(["fuse", "m"], "--output FILE is missing; see repvgg fuse --help"),
+    .init(["convert", "a"], "OUT is missing; see repvgg convert --help"),
+    .init(
+      ["convert", "a", "b", "--keys", "tim"],
+      "--keys 'tim' is none of published, timm, mmpretrain, did you mean timm?; see repvgg convert --help"
+    ),
     .init(["inspect"], "FILE is missing; see repvgg inspect --help"),
     .init(["doctor", "x"], "unexpected argument 'x'; see repvgg doctor --help"),
     .init(["collect", "--output", "d"], "RUN is missing; see repvgg collect --help"),

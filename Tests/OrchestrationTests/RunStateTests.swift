@@ -4,9 +4,11 @@ import Testing
 
 /// What a resume says of a machine or build that is another than the run's.
 @Suite struct RunStateTests {
-  private func plan(panelWidth: Int, sets: [String]) throws -> RunPlan {
+  private func plan(
+    panelWidth: Int, sets: [String], overrides: [String] = []
+  ) throws -> RunPlan {
     let config = try RunConfig.decode(
-      text: "model: {architecture: RepVGG-A0}", file: "config.yaml", overrides: [])
+      text: "model: {architecture: RepVGG-A0}", file: "config.yaml", overrides: overrides)
     return try RunPlan.resolve(
       config: config, worldSize: 1, threads: 1, data: .assumed(for: config),
       machine: MachineSummary(
@@ -28,6 +30,21 @@ import Testing
           + "others",
         "panel width was 16 and is now 32: the bits from here on may be others",
       ])
+  }
+
+  @Test func initialWeightsThatAreNotReadAreSaid() throws {
+    func plan(_ path: String) throws -> RunPlan {
+      try self.plan(panelWidth: 16, sets: [], overrides: ["model.initialize_from=\(path)"])
+    }
+    let old = RunState(plan: try plan("a.safetensors"), step: 3, best: nil, origin: nil)
+    #expect(old.differences(from: try plan("a.safetensors")) == [])
+    #expect(
+      old.differences(from: try plan("b.safetensors")) == [
+        "model.initialize_from was a.safetensors and is now b.safetensors: it is not read, as the "
+          + "run goes on from a checkpoint"
+      ])
+    let none = try self.plan(panelWidth: 16, sets: [])
+    #expect(old.differences(from: none)[0].contains("is now empty: it is not read"))
   }
 
   @Test func anotherChoiceOfKernelsIsSaid() throws {

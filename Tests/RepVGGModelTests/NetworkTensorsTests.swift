@@ -36,8 +36,8 @@ import _TestSupport
     var type = item.state
     type["linear.bias"] = Tensor(shape: [5], integers: [1, 2, 3, 4, 5])
     for (tensors, fragment) in [
-      (missing, "missing: stage1.0.rbr_1x1.conv.weight"),
-      (surplus, "not expected: stage9.0.rbr_1x1.conv.weight"),
+      (missing, "stage1.0.rbr_1x1.conv.weight missing"),
+      (surplus, "stage9.0.rbr_1x1.conv.weight not expected"),
       (shape, "linear.bias has shape [2], this network needs [5]"),
       (type, "linear.bias has element type I64, expected F32"),
     ] {

@@ -8,7 +8,11 @@ struct DecodeTests {
   private static let everyKey = """
     name: mine
     output: /somewhere/else
-    model: {architecture: RepVGG-B1g4, classes: 100, strides: [1, 1, 2, 2, 1]}
+    model:
+      architecture: RepVGG-B1g4
+      classes: 100
+      strides: [1, 1, 2, 2, 1]
+      initialize_from: a.pth
     data:
       format: idx
       directory: "/data/x"
@@ -60,6 +64,7 @@ struct DecodeTests {
     expected.model.architecture.stemStride = 1
     expected.model.architecture.strides = [1, 2, 2, 1]
     expected.model.classes = 100
+    expected.model.initializeFrom = "a.pth"
     expected.data.directory = "/data/x"
     (expected.data.trainImages, expected.data.trainLabels) = ("a", "b")
     (expected.data.testImages, expected.data.testLabels) = ("c", "d")
@@ -220,6 +225,7 @@ struct DecodeTests {
     ("training.batch_size", "training.global_batch"),
     ("training.weight_decay", "optimizer.weight_decay"), ("trainig", "training"),
     ("model.arch", "model.architecture"), ("data.train-images", "data.train_images"),
+    ("model.pretrained", "model.initialize_from"),
     ("checkpoint.evry_steps", "checkpoint.every_steps"),
   ])
   func suggestions(_ path: String, _ near: String) {
@@ -248,6 +254,7 @@ struct DecodeTests {
       set: [
         "training.epochs=9", "training.max_steps=5", "checkpoint.keep=1", "name=x",
         "evaluation.every_epochs=2", "data.directory=/elsewhere", "data.prefetch=1",
+        "model.initialize_from=w.safetensors",
       ])
     #expect(free.differencesRefusedAtResume(from: old).isEmpty)
     let fixed = try Sample.config(

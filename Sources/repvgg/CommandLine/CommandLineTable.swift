@@ -1,3 +1,4 @@
+import Deployment
 import Orchestration
 import RunPlanning
 
@@ -11,6 +12,7 @@ enum CommandLineTable {
     case .evaluate: evaluate
     case .fuse: fuse
     case .classify: classify
+    case .convert: convert
     case .inspect: inspect
     case .replay: replay
     case .bench: bench
@@ -96,6 +98,7 @@ enum CommandLineTable {
       OptionSpecification(
         name: "--certificate", value: .text(placeholder: "FILE", .files),
         help: "Write how far both forms differ to this JSON file"),
+      keys,
     ])
 
   private static let classify = CommandSpecification(
@@ -117,6 +120,15 @@ enum CommandLineTable {
         help: "Pixels of a side that the network sees (default: the model's)"),
       threads, json,
     ])
+
+  private static let convert = CommandSpecification(
+    name: .convert, summary: "Rename a model's tensors for another program",
+    details: [
+      "IN is in training or deploy form, and its tensors are named as in the published",
+      "code, in timm or in mmpretrain. OUT is the same network as safetensors.",
+    ],
+    positional: .one("IN", "Weights of either form"),
+    subject: .one("OUT", "Safetensors file to write"), options: [keys, json])
 
   private static let inspect = CommandSpecification(
     name: .inspect, summary: "List what a file of tensors holds",
@@ -346,6 +358,10 @@ enum CommandLineTable {
     name: "--progress",
     value: .choice(placeholder: "MODE", ["auto", "live", "plain", "none"]),
     help: "How progress is shown: auto, live, plain or none (default: auto)")
+
+  private static let keys = OptionSpecification(
+    name: "--keys", value: .choice(placeholder: "SCHEME", KeyScheme.allCases.map(\.rawValue)),
+    help: "Names to write: published, timm or mmpretrain (default: published)")
 
   private static let json = OptionSpecification(
     name: "--json", value: .flag, help: "Print one JSON object and nothing else")

@@ -18,7 +18,8 @@ enum FuseCommand {
       tolerances: RunConfig.Fuse())
     if certificate.holds {
       deploy.metadata = training.metadata.merging(["form": ModelForm.deploy.rawValue]) { $1 }
-      try AtomicFile.write(path: output, bytes: deploy.safetensorsBytes())
+      let named = ConvertCommand.scheme(invocation).naming(deploy)
+      try AtomicFile.write(path: output, bytes: named.safetensorsBytes())
     }
     // Last: where one lies, it speaks of weights that lie there too.
     if let path = invocation.text("--certificate") {

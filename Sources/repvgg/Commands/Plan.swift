@@ -13,6 +13,7 @@ enum PlanCommand {
       config: config, worldSize: invocation.integer("--ranks") ?? world ?? 1,
       threads: invocation.integer("--threads") ?? 1, data: try summary(config),
       machine: Machine.summary(mpiVersion: "none"))
+    try InitialWeights.check(plan)
     if invocation.flag("--json") {
       Speaker.say(plan.json())
     } else {
