@@ -9,6 +9,9 @@ package struct Checkpoint: Sendable, Equatable {
   package let directory: String
   private let manifest: [String: Manifest.File]
 
+  /// The file that makes a directory a checkpoint, written last.
+  package static let manifestFile = Manifest.fileName
+
   package static func == (first: Checkpoint, second: Checkpoint) -> Bool {
     first.directory == second.directory && first.manifest == second.manifest
   }

@@ -81,7 +81,8 @@ package final class Classifier {
   private static func names(beside path: String) throws(DataError) -> [String] {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     do {
-      return try ClassNames.read(path: "\(directory)/labels.txt")
+      let names = try ClassNames.read(path: "\(directory)/labels.txt")
+      return names == ClassNames.numbers(names.count) ? [] : names
     } catch where error.kind == .missing {
       return []
     }

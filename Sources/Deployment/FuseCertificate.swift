@@ -13,6 +13,25 @@ package struct FuseCertificate: Sendable, Codable {
     /// The same of the block's output before the ReLU, both forms computed in Float64 on random
     /// input: a check that does not use the formulas of the fuse.
     package var outputError: Double
+    /// Largest |deploy − Float64 fuse| of a value of kernel or bias.
+    package var largestDifference: Double
+    /// The same, relative to the largest value of the kernel or of the bias, whichever is worse.
+    package var largestRelativeDifference: Double
+    /// Mean of |deploy − Float64 fuse| over kernel and bias.
+    package var meanDifference: Double
+    /// Whether squeeze-and-excitation is the same bits in both forms; nil for a block without.
+    package var excitationIsSame: Bool?
+  }
+
+  /// Something that lies beside the certificate, by the name of its file.
+  package struct File: Sendable, Codable, Equatable {
+    package var name: String
+    /// Of all of the file's bytes.
+    package var sha256: String
+
+    package init(name: String, sha256: String) {
+      (self.name, self.sha256) = (name, sha256)
+    }
   }
 
   /// Both networks on the same images.
@@ -39,10 +58,18 @@ package struct FuseCertificate: Sendable, Codable {
     }
   }
 
-  package var format = 1
+  /// 2 since blocks have largest and mean differences and files have hashes; all of format 1 is
+  /// still there under its names.
+  package var format = 2
   package var model: String
+  /// Of names, shapes and values (`NamedTensors.weightsSHA256`), however they are stored.
   package var trainingSHA256: String
   package var deploySHA256: String
+  /// Of the files' bytes, where there are files.
+  package var trainingFileSHA256: String?
+  package var deployFileSHA256: String?
+  /// What else was delivered with it.
+  package var files: [File] = []
   package var blocks: [Block]
   package var comparison: Comparison?
   package var tolerances: RunConfig.Fuse
@@ -52,6 +79,14 @@ package struct FuseCertificate: Sendable, Codable {
   package var holds: Bool { failures.isEmpty }
   package var worstBlockError: Double {
     blocks.map { max($0.weightError, $0.outputError) }.max() ?? 0
+  }
+
+  /// Largest |deploy − Float64 fuse| of all blocks.
+  package var largestDifference: Double { blocks.map(\.largestDifference).max() ?? 0 }
+
+  /// Mean of |deploy − Float64 fuse| over blocks.
+  package var meanDifference: Double {
+    blocks.reduce(0) { $0 + $1.meanDifference } / Double(max(blocks.count, 1))
   }
 
   /// Compares `deploy` with `training` block by block and judges; both under published names.
@@ -72,8 +107,13 @@ package struct FuseCertificate: Sendable, Codable {
         "the two files have different blocks (\(keys.count) and "
           + "\(ModelFile.blockKeys(of: deploy).count)): they are not the same network")
     }
+    var channels = 0
     for key in keys {
-      blocks.append(try BlockComparison(key: key, training: training, deploy: deploy).result())
+      let comparison = BlockComparison(
+        key: key, training: training, deploy: deploy, inputChannels: channels)
+      let (block, outputs) = try comparison.result()
+      blocks.append(block)
+      channels = outputs
     }
     failures = judge(training: training, deploy: deploy)
   }
@@ -121,80 +161,5 @@ package struct FuseCertificate: Sendable, Codable {
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     encoder.keyEncodingStrategy = .convertToSnakeCase
     return Array(try encoder.encode(self)) + [0x0A]
-  }
-}
-
-/// One block of both forms.
-private struct BlockComparison {
-  let key: String
-  let training: NamedTensors
-  let deploy: NamedTensors
-
-  func result() throws(DeploymentError) -> FuseCertificate.Block {
-    let fused = try Fuse.fusedBlock(key, of: training)
-    let (shape, kernel) = try Fuse.values("\(key).rbr_reparam.weight", of: deploy, rank: 4)
-    let (_, bias) = try Fuse.values("\(key).rbr_reparam.bias", of: deploy, rank: 1)
-    guard shape == fused.shape, bias.count == fused.bias.count else {
-      throw DeploymentError(
-        .notEquivalent, "\(key): deploy kernel of shape \(shape), expected \(fused.shape)")
-    }
-    return FuseCertificate.Block(
-      key: key,
-      weightError: relativeError(
-        kernel.map(Double.init) + bias.map(Double.init), fused.kernel + fused.bias),
-      outputError: try outputError(kernel: kernel, bias: bias, shape: shape))
-  }
-
-  /// Both forms at one pixel with its eight neighbours, on random values.
-  ///
-  /// One pixel is enough: neither form knows where in an image it is, and all nine taps take part.
-  private func outputError(
-    kernel: [Float], bias: [Float], shape: [Int]
-  ) throws(DeploymentError) -> Double {
-    let (outputs, inputs) = (shape[0], shape[1])
-    let (_, dense) = try Fuse.values("\(key).rbr_dense.conv.weight", of: training, rank: 4)
-    let (_, pointwise) = try Fuse.values("\(key).rbr_1x1.conv.weight", of: training, rank: 4)
-    let denseNorm = try Fuse.Norm("\(key).rbr_dense.bn", of: training, channels: outputs)
-    let pointwiseNorm = try Fuse.Norm("\(key).rbr_1x1.bn", of: training, channels: outputs)
-    let hasIdentity = training["\(key).rbr_identity.weight"] != nil
-    let identityNorm =
-      hasIdentity ? try Fuse.Norm("\(key).rbr_identity", of: training, channels: outputs) : nil
-    var random = CounterRandom(seed: 1, epoch: 0, sample: 0, purpose: .certificate)
-    // Input channels of all groups: an identity block has as many as outputs. Without an identity
-    // the groups see the same values, which changes nothing about the comparison.
-    let neighbourhood = (0..<max(inputs, outputs) * 9).map { _ in random.normal() }
-    var (expected, actual): ([Double], [Double]) = ([], [])
-    for output in 0..<outputs {
-      // With an identity branch, output channel o belongs to the group that holds input o.
-      let first = hasIdentity ? output / inputs * inputs : 0
-      var (sum3, sum1, fused) = (0.0, 0.0, Double(bias[output]))
-      for input in 0..<inputs {
-        let values = (first + input) * 9
-        let weights = (output * inputs + input) * 9
-        for tap in 0..<9 {
-          sum3 += Double(dense[weights + tap]) * neighbourhood[values + tap]
-          fused += Double(kernel[weights + tap]) * neighbourhood[values + tap]
-        }
-        sum1 += Double(pointwise[output * inputs + input]) * neighbourhood[values + 4]
-      }
-      var sum = sum3 * denseNorm.factors[output] + denseNorm.biases[output]
-      sum += sum1 * pointwiseNorm.factors[output] + pointwiseNorm.biases[output]
-      if let identityNorm {
-        sum += neighbourhood[output * 9 + 4] * identityNorm.factors[output]
-        sum += identityNorm.biases[output]
-      }
-      expected.append(sum)
-      actual.append(fused)
-    }
-    return relativeError(actual, expected)
-  }
-
-  private func relativeError(_ actual: [Double], _ expected: [Double]) -> Double {
-    var (difference, norm) = (0.0, 0.0)
-    for (left, right) in zip(actual, expected) {
-      difference += (left - right) * (left - right)
-      norm += right * right
-    }
-    return (difference / max(norm, 1e-300)).squareRoot()
   }
 }

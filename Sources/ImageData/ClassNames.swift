@@ -4,6 +4,9 @@ package enum ClassNames {
   /// The content of a file; "" where there are none.
   package static func text(_ names: [String]) -> String { names.map { $0 + "\n" }.joined() }
 
+  /// What stands for the names of `count` classes that have none: their labels.
+  package static func numbers(_ count: Int) -> [String] { (0..<count).map(String.init) }
+
   /// The names in a file. Throws where a line is empty, since the labels behind it would be others,
   /// and where a name stands there twice.
   package static func read(path: String) throws(DataError) -> [String] {

@@ -62,12 +62,14 @@ package struct ModelEvaluation {
 
   /// Of the names that lie beside the weights or in the directory of their run, if any, and of the
   /// data, if they have any: where they differ, every accuracy would be wrong.
-  private func requireSameClasses(_ dataset: some Dataset) throws {
+  private func requireSameClasses(_ dataset: some Dataset, path: String) throws {
     guard !dataset.classNames.isEmpty else { return }
-    let directory = model.lastIndex(of: "/").map { String(model[..<$0]) } ?? "."
+    let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     let places = ["labels.txt", "classes.txt", "../../classes.txt"].map { "\(directory)/\($0)" }
     guard let path = places.first(where: { access($0, F_OK) == 0 }) else { return }
     let names = try ClassNames.read(path: path)
+    // What is written beside a network whose data had no names says nothing about them.
+    guard names != ClassNames.numbers(names.count) else { return }
     if let (label, ours, theirs) = ClassNames.difference(names, dataset.classNames) {
       throw JobFailure(
         .badData,
@@ -82,10 +84,31 @@ package struct ModelEvaluation {
 
   private func prepare(_ communicator: any Communicator) throws -> Prepared {
     let config = try RunConfig.load(path: configuration, overrides: overrides)
-    let file = try ModelFile.read(path: model)
-    try requireArchitecture(of: file, config)
+    let path = try ModelPath.weights(model)
+    let file = try ModelFile.read(path: path)
+    let (setting, forms) = try prepare([(path, file)], config)
+    return (file, setting.dataset, setting.evaluation(over: communicator), forms[0])
+  }
+
+  /// Images and how networks see them.
+  struct Setting {
+    let dataset: any Dataset
+    let transform: SampleTransform
+    let shape: NetworkShape
+
+    func evaluation(over communicator: any Communicator) -> Evaluation {
+      Evaluation(
+        dataset: dataset, transform: transform, shape: shape, communicator: communicator)
+    }
+  }
+
+  /// Opens the data and makes a network of each of `files`, which are of one architecture.
+  func prepare(
+    _ files: [(path: String, file: ModelFile)], _ config: RunConfig
+  ) throws -> (setting: Setting, forms: [Evaluation.Form]) {
+    for (path, file) in files { try requireArchitecture(of: file, path: path, config) }
     let dataset = try Datasets.open(split, config: config)
-    try requireSameClasses(dataset)
+    for (path, _) in files { try requireSameClasses(dataset, path: path) }
     let transform = try SampleTransform(config: config, form: dataset.form).deterministic
     let blocks = config.model.architecture.blocks(
       inputChannels: transform.channels, height: transform.height, width: transform.width)
@@ -95,7 +118,8 @@ package struct ModelEvaluation {
       blocks: blocks, classes: config.model.classes, shards: threads,
       shardCapacity: (training.globalBatch + training.shards - 1) / training.shards)
     try MemoryLimit.require(
-      file.form == .deploy ? .evaluationOfDeployForm : .evaluationOfTrainingForm,
+      files.allSatisfy { $0.file.form == .deploy }
+        ? .evaluationOfDeployForm : .evaluationOfTrainingForm,
       of: CostModel(blocks: blocks, classes: config.model.classes),
       load: CostModel.Load(
         shards: threads, shardSize: shape.shardCapacity, threads: threads, prefetch: 0,
@@ -103,27 +127,34 @@ package struct ModelEvaluation {
       subject: "\(configuration): \(config.model.architecture.name) on images of "
         + "\(transform.height) x \(transform.width)")
     let pool = Machine.pool(threads: threads)
-    let form: Evaluation.Form
+    return (
+      Setting(dataset: dataset, transform: transform, shape: shape),
+      try files.map { try form(of: $0.file, path: $0.path, shape: shape, pool: pool) }
+    )
+  }
+
+  private func form(
+    of file: ModelFile, path: String, shape: NetworkShape, pool: WorkerPool
+  ) throws -> Evaluation.Form {
     do {
       switch file.form {
       case .training:
         let network = TrainingNetwork(shape: shape, pool: pool)
         try network.load(file.completedTensors)
-        form = Evaluation.Form(network)
+        return Evaluation.Form(network)
       case .deploy:
-        form = Evaluation.Form(
+        return Evaluation.Form(
           try DeployNetwork(shape: shape, tensors: file.tensors, pool: pool))
       }
     } catch let error as ModelTensorsError {
-      throw JobFailure(.badData, "\(model): \(error)\(file.outline.remarkOnNames)")
+      throw JobFailure(.badData, "\(path): \(error)\(file.outline.remarkOnNames)")
     }
-    let evaluation = Evaluation(
-      dataset: dataset, transform: transform, shape: shape, communicator: communicator)
-    return (file, dataset, evaluation, form)
   }
 
   /// Where the file holds another published network than the configuration's, says which.
-  private func requireArchitecture(of file: ModelFile, _ config: RunConfig) throws {
+  private func requireArchitecture(
+    of file: ModelFile, path: String, _ config: RunConfig
+  ) throws {
     let (wanted, classes) = (config.model.architecture, config.model.classes)
     // The same network with other strides differs in ways that a name does not tell.
     guard !file.holds(wanted, classes: classes), let found = file.publishedNetwork,
@@ -135,7 +166,7 @@ package struct ModelEvaluation {
       + (found.classes == classes ? "" : " --set model.classes=\(found.classes)")
     throw JobFailure(
       .badData,
-      "\(model): holds \(found.architecture.name) for \(found.classes) classes, but \(configuration) "
+      "\(path): holds \(found.architecture.name) for \(found.classes) classes, but \(configuration) "
         + "asks for \(wanted.name) for \(classes); add\(mend)")
   }
 }

@@ -42,6 +42,19 @@ package struct SHA256Digest: ~Copyable {
     bytes.withUnsafeBytes { digest.update($0) }
     return digest.finish()
   }
+
+  /// The digest of a regular file's bytes, as `sha256sum` prints it.
+  package static func hex(ofFile path: String) throws(TensorFileError) -> String {
+    let file = try InputFile(path: path)
+    var digest = SHA256Digest()
+    var done = 0
+    while done < file.bytes {
+      let piece = try file.read(at: done, count: min(1 << 20, file.bytes - done))
+      piece.withUnsafeBytes { digest.update($0) }
+      done += piece.count
+    }
+    return digest.finish()
+  }
 }
 
 extension NamedTensors {

@@ -35,6 +35,7 @@ func run(_ invocation: Invocation) -> Int32 {
   case .doctor: return DoctorCommand.run(invocation)
   case .plan: return alone { try PlanCommand.run(invocation) }
   case .fuse: return alone { try FuseCommand.run(invocation) }
+  case .certify: return alone { try CertifyCommand.run(invocation) }
   case .classify: return alone { try ClassifyCommand.run(invocation) }
   case .convert: return alone { try ConvertCommand.run(invocation) }
   case .inspect: return alone { try InspectCommand.run(invocation) }

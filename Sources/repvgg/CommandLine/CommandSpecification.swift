@@ -1,7 +1,7 @@
 /// The commands of the program.
 enum CommandName: String, CaseIterable, Sendable {
-  case train, plan, evaluate, fuse, convert, classify, inspect, replay, bench, doctor, collect, data
-  case checkpoint, completion, help, version
+  case train, plan, evaluate, fuse, certify, convert, classify, inspect, replay, bench, doctor, collect
+  case data, checkpoint, completion, help, version
 }
 
 /// What shells offer for a value that is not one of a list.

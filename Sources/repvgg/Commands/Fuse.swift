@@ -3,24 +3,28 @@ import Deployment
 import Orchestration
 import Reporting
 import RunPlanning
+import Tensors
 
 /// `repvgg fuse MODEL --output FILE`: training weights to deploy weights, block by block certified.
 enum FuseCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
-    let source = invocation.positionals[0]
+    let source = try ModelPath.weights(invocation.positionals[0], note: Speaker.complain)
     let output = invocation.text("--output") ?? ""
     try check(output: output, certificate: invocation.text("--certificate"), source: source)
     let file = try ModelFile.read(path: source)
     let training = try file.require(.training, source: source)
     var deploy = try Fuse.deployTensors(from: training)
-    let certificate = try FuseCertificate(
+    var certificate = try FuseCertificate(
       model: source, training: training, deploy: deploy, comparison: nil,
       tolerances: RunConfig.Fuse())
     if certificate.holds {
       deploy.metadata = training.metadata.merging(["form": ModelForm.deploy.rawValue]) { $1 }
       let named = ConvertCommand.scheme(invocation).naming(deploy)
-      try AtomicFile.write(path: output, bytes: named.safetensorsBytes())
+      let bytes = named.safetensorsBytes()
+      try AtomicFile.write(path: output, bytes: bytes)
+      certificate.deployFileSHA256 = SHA256Digest.hex(bytes)
     }
+    certificate.trainingFileSHA256 = try SHA256Digest.hex(ofFile: source)
     // Last: where one lies, it speaks of weights that lie there too.
     if let path = invocation.text("--certificate") {
       try AtomicFile.write(path: path, bytes: try certificate.json())

@@ -6,7 +6,7 @@ import Tensors
 /// `repvgg inspect FILE`: what a safetensors or PyTorch file holds.
 enum InspectCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
-    let path = invocation.positionals[0]
+    let path = try ModelPath.weights(invocation.positionals[0], note: Speaker.complain)
     let tensors = try NamedTensors.read(path: path)
     let model = try? ModelFile(tensors, source: path)
     let kind =
