@@ -60,8 +60,8 @@ package struct Delivery {
       try coordinator.evaluated(
         results.second, step: worker.stepsDone, split: "test", form: "deploy")
       try coordinator.saveAndWait(worker.copy)
-      let certificate = try certify(training, deploy, results)
-      try write(training, deploy, certificate)
+      let certificate = try write(
+        training, deploy, certify(training, deploy, results), results)
       try coordinator.finished(
         step: worker.stepsDone, weightsSHA256: certificate.trainingSHA256, replaced: replaced,
         rows: rows(certificate, results.first, results.second))
@@ -75,37 +75,46 @@ package struct Delivery {
   private func certify(
     _ training: NamedTensors, _ deploy: NamedTensors, _ results: Results
   ) throws -> FuseCertificate {
-    let comparison = results.comparison
-    return try FuseCertificate(
+    try FuseCertificate(
       model: worker.plan.config.name, training: training, deploy: deploy,
-      comparison: FuseCertificate.Comparison(
-        split: "test", count: comparison.count, agreement: comparison.agreement,
-        largestDifference: comparison.largestDifference, largestLogit: comparison.largestLogit,
-        trainingTop1: results.first.top1, deployTop1: results.second.top1),
+      comparison: FuseCertificate.Comparison(results, split: "test"),
       tolerances: worker.plan.config.fuse)
   }
 
-  /// The certificate is written in any case, and last, so that where one lies it speaks of what lies
-  /// beside it; deploy weights only when it holds, and older ones do not outlive one that does not.
+  /// The certificate is written in any case, and last, so that where one lies it speaks of what
+  /// lies beside it; deploy weights and the card only when it holds, and older ones do not outlive
+  /// one that does not. Returns the certificate with the hashes of the files.
   private func write(
-    _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate
-  ) throws {
+    _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate,
+    _ results: Results
+  ) throws -> FuseCertificate {
     let paths = worker.plan.paths
     Failpoint.pass(.beforeExport)
-    try AtomicFile.remove(path: paths.certificate)
-    let names = worker.plan.data.classNames
-    if !names.isEmpty {
-      try AtomicFile.write(path: paths.labels, bytes: Array(ClassNames.text(names).utf8))
+    for path in [paths.certificate, paths.card] { try AtomicFile.remove(path: path) }
+    var files: [FuseCertificate.File] = []
+    func put(_ bytes: [UInt8], at path: String) throws {
+      try AtomicFile.write(path: path, bytes: bytes)
+      let name = path.split(separator: "/").last.map(String.init) ?? path
+      files.append(FuseCertificate.File(name: name, sha256: SHA256Digest.hex(bytes)))
     }
-    try AtomicFile.write(
-      path: paths.trainingWeights, bytes: described(training, .training).safetensorsBytes())
+    try put(Array(ClassNames.text(labels).utf8), at: paths.labels)
+    try put(Array(worker.plan.config.yaml().utf8), at: paths.resolvedConfiguration)
+    try put(described(training, .training).safetensorsBytes(), at: paths.trainingWeights)
+    var certificate = certificate
+    certificate.trainingFileSHA256 = files.last?.sha256
     Failpoint.pass(.midExport)
     if certificate.holds {
-      try AtomicFile.write(
-        path: paths.deployWeights, bytes: described(deploy, .deploy).safetensorsBytes())
+      try put(described(deploy, .deploy).safetensorsBytes(), at: paths.deployWeights)
+      certificate.deployFileSHA256 = files.last?.sha256
+      // Other forms of the deploy network belong here: before the card, which lists them.
+      let card = ModelCard(
+        plan: worker.plan, step: worker.stepsDone, training: results.first,
+        deploy: results.second, best: worker.best, certificate: certificate, files: files)
+      try put(Array(card.text.utf8), at: paths.card)
     } else {
       try AtomicFile.remove(path: paths.deployWeights)
     }
+    certificate.files = files
     try AtomicFile.write(path: paths.certificate, bytes: try certificate.json())
     Failpoint.pass(.exported)
     guard certificate.holds else {
@@ -114,6 +123,13 @@ package struct Delivery {
         "the deploy network is not the trained one: \(certificate.failures[0]); deploy weights are "
           + "not written; see \(paths.certificate)")
     }
+    return certificate
+  }
+
+  /// The classes' names by label, or their numbers.
+  private var labels: [String] {
+    let names = worker.plan.data.classNames
+    return names.isEmpty ? ClassNames.numbers(worker.plan.classes) : names
   }
 
   /// What somebody who finds the file alone wants to know.
@@ -152,7 +168,7 @@ package struct Delivery {
     }
     rows += [
       ("training weights", paths.trainingWeights), ("deploy weights", paths.deployWeights),
-      ("certificate", paths.certificate),
+      ("model card", paths.card), ("certificate", paths.certificate),
     ]
     return rows
   }

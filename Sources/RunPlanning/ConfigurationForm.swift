@@ -8,6 +8,7 @@ enum ConfigurationForm: Sendable {
   /// A word that becomes part of file names.
   case name
   case path
+  case text
   case choice([String])
   case integers(each: ClosedRange<Int>, count: ClosedRange<Int>)
   case numbers(each: NumberRange, count: ClosedRange<Int>)
@@ -25,6 +26,7 @@ enum ConfigurationForm: Sendable {
     case .boolean: "true or false"
     case .name: "a name without / and not beginning with . or -"
     case .path: "a path"
+    case .text: "a text of one line"
     case .choice(let values): values.joined(separator: " | ")
     case .integers(let each, let count):
       "a list of \(Self.words(count)) whole numbers from \(each.lowerBound) to \(each.upperBound)"

@@ -177,5 +177,13 @@ extension ConfigurationKey {
       "fuse.minimum_agreement", \.fuse.minimumAgreement, .from(0, through: 1),
       atResume: .free("judges the weights, does not change them"),
       "Smallest allowed share of test images on which both forms name the same class."),
+    ConfigurationKey(
+      "artifacts.licence", .text, default: "not stated", otherNames: ["license"],
+      atResume: .free("stands on the model card alone"),
+      "Licence of the trained weights, for the model card, such as `CC-BY-4.0`.",
+      decode: { (config, value) throws(ConfigurationError) in
+        config.artifacts.licence = try value.text()
+      },
+      encode: { .string($0.artifacts.licence) }),
   ]
 }

@@ -14,6 +14,7 @@ package struct RunConfig: Sendable, Equatable, Codable {
   package var watchdog = Watchdog()
   package var numerics = Numerics()
   package var fuse = Fuse()
+  package var artifacts = Artifacts()
   /// Directory of the run: checkpoints, metrics and artifacts.
   package var output = "runs/run"
 
@@ -135,5 +136,21 @@ package struct RunConfig: Sendable, Equatable, Codable {
     /// Smallest allowed share of test images on which both forms agree on the class.
     package var minimumAgreement = 0.999
     package init() {}
+  }
+
+  /// What is said of the artifacts and cannot be known from the run.
+  package struct Artifacts: Sendable, Equatable, Codable {
+    /// Under which the weights may be used, such as `CC-BY-4.0`; empty where nothing is said.
+    package var licence = ""
+    package init() {}
+  }
+}
+
+extension KeyedDecodingContainer {
+  /// States of runs that began before there was the section say nothing of it.
+  func decode(
+    _ type: RunConfig.Artifacts.Type, forKey key: Key
+  ) throws -> RunConfig.Artifacts {
+    try decodeIfPresent(type, forKey: key) ?? RunConfig.Artifacts()
   }
 }

@@ -154,7 +154,7 @@ extension RunPlan {
   }
 
   /// The course of the learning rate in words.
-  var scheduleText: String {
+  package var scheduleText: String {
     let schedule = config.schedule
     let (rate, end) = (
       Quantity.plain(schedule.learningRate), Quantity.plain(schedule.finalLearningRate)

@@ -121,6 +121,10 @@ extension RunPlan {
     package var trainingWeights: String
     package var deployWeights: String
     package var certificate: String
+    /// What a person should know of the network, in Markdown.
+    package var card: String
+    /// The configuration with every key resolved.
+    package var resolvedConfiguration: String
 
     package init(runDirectory: String, name: String) {
       func inside(_ directory: String, _ file: String) -> String {
@@ -139,6 +143,8 @@ extension RunPlan {
       trainingWeights = inside(artifacts, "\(name)-train.safetensors")
       deployWeights = inside(artifacts, "\(name)-deploy.safetensors")
       certificate = inside(artifacts, "certificate.json")
+      card = inside(artifacts, "\(name)-card.md")
+      resolvedConfiguration = inside(artifacts, "\(name)-config.yaml")
     }
   }
 

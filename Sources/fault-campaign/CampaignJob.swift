@@ -168,12 +168,22 @@ final class CampaignJob {
     }
   }
 
-  /// SHA-256 over final weights, optimizer state and everything delivered.
+  /// What a whole delivery leaves.
+  static let artifacts: Set<String> = [
+    "certificate.json", "labels.txt", "tiny-card.md", "tiny-config.yaml",
+    "tiny-deploy.safetensors", "tiny-train.safetensors",
+  ]
+
+  /// SHA-256 over final weights, optimizer state and what is delivered of the network. Card,
+  /// configuration and certificate, which has their hashes, also tell the settings of a trial.
   func hash() throws -> String {
     let last = "out/checkpoints/step-\(String(format: "%09d", Self.steps))"
     var files = ["\(last)/model.safetensors", "\(last)/optimizer.safetensors"]
-    files += try Self.names("\(output)/artifacts").map { "out/artifacts/\($0)" }
-    try require(files.count == 5, "the run has delivered \(files)")
+    let delivered = try Self.names("\(output)/artifacts")
+    try require(
+      Self.artifacts.isSubset(of: delivered), "the run has delivered \(delivered)")
+    let settings: Set = ["certificate.json", "tiny-card.md", "tiny-config.yaml"]
+    files += delivered.filter { !settings.contains($0) }.map { "out/artifacts/\($0)" }
     var digest = SHA256Digest()
     for file in files {
       let bytes = Array(file.utf8) + (try scratch.read(file))
