@@ -1,6 +1,5 @@
 import Collectives
 import Deployment
-import Glibc
 import ImageData
 import Kernels
 import RepVGGModel
@@ -64,9 +63,7 @@ package struct ModelEvaluation {
   /// data, if they have any: where they differ, every accuracy would be wrong.
   private func requireSameClasses(_ dataset: some Dataset, path: String) throws {
     guard !dataset.classNames.isEmpty else { return }
-    let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    let places = ["labels.txt", "classes.txt", "../../classes.txt"].map { "\(directory)/\($0)" }
-    guard let path = places.first(where: { access($0, F_OK) == 0 }) else { return }
+    guard let path = LabelFile.path(beside: path) else { return }
     let names = try ClassNames.read(path: path)
     // What is written beside a network whose data had no names says nothing about them.
     guard names != ClassNames.numbers(names.count) else { return }

@@ -1,9 +1,9 @@
 // How an architecture is written in a configuration, and which ones are sound.
 
 extension Architecture {
-  static let largestWidth = 16_384
-  static let largestDepth = 128
-  static let stageCounts = 1...8
+  package static let largestWidth = 16_384
+  package static let largestDepth = 128
+  package static let stageCounts = 1...8
   /// A plain number of groups applies to every second layer from 2 through this one, as in the
   /// published code.
   private static let lastGroupedLayer = 26
@@ -57,7 +57,7 @@ extension Architecture {
   }
 
   /// What keeps the network from being built, as (part of the spelled-out form, problem).
-  func flaw(inputChannels: Int) -> (part: String, problem: String)? {
+  package func flaw(inputChannels: Int) -> (part: String, problem: String)? {
     guard widths.count == depths.count else {
       return ("widths", "\(widths.count) widths for \(depths.count) stages; expects one each")
     }

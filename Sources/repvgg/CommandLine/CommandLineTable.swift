@@ -100,7 +100,20 @@ enum CommandLineTable {
         name: "--certificate", value: .text(placeholder: "FILE", .files),
         help: "Write how far both forms differ to this JSON file"),
       keys,
-    ])
+      OptionSpecification(
+        name: "--onnx", value: .text(placeholder: "FILE", .files),
+        help: "Write the deploy network also to this ONNX file"),
+    ] + exporting, rules: exporting.map { .needs($0.name, "--onnx") })
+
+  /// What an ONNX file takes for images.
+  private static let exporting = [
+    OptionSpecification(
+      name: "--pixels", value: .flag,
+      help: "ONNX: take values 0 to 255 and normalise them in the model"),
+    OptionSpecification(
+      name: "--resolution", value: .integer(placeholder: "R", 1...4096),
+      help: "ONNX: pixels of an image's side (default: as trained, or 224)"),
+  ]
 
   private static let classify = CommandSpecification(
     name: .classify, summary: "Name the likeliest classes of image files",

@@ -5,26 +5,34 @@ import Reporting
 import RunPlanning
 import Tensors
 
-/// `repvgg fuse MODEL --output FILE`: training weights to deploy weights, block by block certified.
+/// `repvgg fuse MODEL --output FILE`: training weights to deploy weights, block by block certified; and
+/// the same as ONNX.
 enum FuseCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
     let source = try ModelPath.weights(invocation.positionals[0], note: Speaker.complain)
     let output = invocation.text("--output") ?? ""
-    try check(output: output, certificate: invocation.text("--certificate"), source: source)
+    let export = invocation.text("--onnx").map {
+      ONNXExport(
+        path: $0, input: invocation.flag("--pixels") ? .pixels : .normalised,
+        resolution: invocation.integer("--resolution"))
+    }
+    try check(
+      [
+        ("--output", output), ("--onnx", export?.path),
+        ("--certificate", invocation.text("--certificate")),
+      ], source: source)
     let file = try ModelFile.read(path: source)
     let training = try file.require(.training, source: source)
-    var deploy = try Fuse.deployTensors(from: training)
+    let deploy = try Fuse.deployTensors(from: training)
     var certificate = try FuseCertificate(
       model: source, training: training, deploy: deploy, comparison: nil,
       tolerances: RunConfig.Fuse())
-    if certificate.holds {
-      deploy.metadata = training.metadata.merging(["form": ModelForm.deploy.rawValue]) { $1 }
-      let named = ConvertCommand.scheme(invocation).naming(deploy)
-      let bytes = named.safetensorsBytes()
-      try AtomicFile.write(path: output, bytes: bytes)
-      certificate.deployFileSHA256 = SHA256Digest.hex(bytes)
-    }
     certificate.trainingFileSHA256 = try SHA256Digest.hex(ofFile: source)
+    if certificate.holds {
+      certificate.deployFileSHA256 = try write(
+        deploy, of: file, named: ConvertCommand.scheme(invocation), source: source, to: output,
+        export)
+    }
     // Last: where one lies, it speaks of weights that lie there too.
     if let path = invocation.text("--certificate") {
       try AtomicFile.write(path: path, bytes: try certificate.json())
@@ -39,19 +47,43 @@ enum FuseCommand {
     summary.append("blocks", "\(certificate.blocks.count)")
     summary.append("worst block error", "\(Float(certificate.worstBlockError)) (relative)")
     summary.append("weights", "sha256 \(certificate.deploySHA256)")
+    if let export { summary.append("ONNX", "\(export.path), \(export.input.rawValue) images") }
     Speaker.say(summary.text)
     return .done
   }
 
-  /// Both files can be written, and replace neither the input nor each other.
-  private static func check(output: String, certificate: String?, source: String) throws {
-    try OutputFile.require(output, isNot: source, option: "--output")
-    guard let certificate else { return }
-    try OutputFile.require(certificate, isNot: source, option: "--certificate")
-    if AtomicFile.isSame(output, certificate) {
-      throw JobFailure(
-        .usage,
-        "\(certificate): is the --output too and would replace it; give another --certificate")
+  /// Both files, or none where the network cannot be told or exported. Returns the digest of the first.
+  private static func write(
+    _ deploy: NamedTensors, of file: ModelFile, named scheme: KeyScheme, source: String,
+    to output: String, _ export: ONNXExport?
+  ) throws -> String {
+    let description = try ModelDescription(of: file, source: source)
+    var described = deploy
+    described.metadata = file.tensors.metadata.merging(description.metadata) { $1 }
+    described.metadata["form"] = ModelForm.deploy.rawValue
+    let model = try export.map { export in
+      try export.bytes(
+        of: deploy, description: description,
+        classNames: LabelFile.names(beside: source, classes: description.classes))
+    }
+    let bytes = scheme.naming(described).safetensorsBytes()
+    try AtomicFile.write(path: output, bytes: bytes)
+    if let export, let model { try AtomicFile.write(path: export.path, bytes: model) }
+    return SHA256Digest.hex(bytes)
+  }
+
+  /// All files can be written, and replace neither the input nor each other.
+  private static func check(_ outputs: [(option: String, path: String?)], source: String) throws {
+    var earlier: [(option: String, path: String)] = []
+    for (option, path) in outputs {
+      guard let path else { continue }
+      try OutputFile.require(path, isNot: source, option: option)
+      if let other = earlier.first(where: { AtomicFile.isSame($0.path, path) }) {
+        throw JobFailure(
+          .usage,
+          "\(path): is the \(other.option) too and would replace it; give another \(option)")
+      }
+      earlier.append((option, path))
     }
   }
 }
