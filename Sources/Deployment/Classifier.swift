@@ -37,14 +37,17 @@ package final class Classifier {
   private let normalisation: [Float]
   private let pixels: Arena
 
-  /// Reads weights of either form and any scheme, and `labels.txt` beside them where it is.
+  /// Reads weights of either form and any scheme, and the names of the classes where they lie beside
+  /// them.
   ///
-  /// - Throws: what reading and recognising the file throws, and `DeploymentError` where the names of
-  ///   the classes are not as many as the network has.
+  /// - Throws: what reading and recognising the file throws, and `DeploymentError` where the names are
+  ///   not as many as the network has classes.
   package convenience init(path: String, settings: Settings, pool: WorkerPool) throws {
     let file = try ModelFile.read(path: path)
+    let classes = file.tensors["linear.weight"]?.shape.first ?? 0
     try self.init(
-      file, source: path, names: Self.names(beside: path), settings: settings, pool: pool)
+      file, source: path, names: LabelFile.names(beside: path, classes: classes),
+      settings: settings, pool: pool)
   }
 
   /// `names` of the classes, or none.
@@ -53,14 +56,10 @@ package final class Classifier {
   ) throws {
     var description = try ModelDescription(of: file, source: source)
     if settings.resolution > 0 { description.resize(to: settings.resolution) }
-    guard names.isEmpty || names.count == description.classes else {
-      throw DeploymentError(
-        .badModel,
-        "\(source): has \(description.classes) classes, but labels.txt beside it \(names.count) "
-          + "names; put the model's own there")
-    }
+    precondition(names.isEmpty || names.count == description.classes, "a name for every class")
     let deploy = file.form == .deploy ? file.tensors : try Fuse.deployTensors(from: file.tensors)
-    labels = names.isEmpty ? (0..<description.classes).map { "class \($0)" } : names
+    let isNumbered = names.isEmpty || names == ClassNames.numbers(names.count)
+    labels = isNumbered ? (0..<description.classes).map { "class \($0)" } : names
     batch = settings.batch
     network = try DeployNetwork(
       shape: NetworkShape(
@@ -75,17 +74,6 @@ package final class Classifier {
     normalisation = transform.valuesOfBytes
     pixels = Arena(count: settings.batch * size.elements)
     self.description = description
-  }
-
-  /// Names of the classes in `labels.txt`, in the directory of `path`; none where it is not there.
-  private static func names(beside path: String) throws(DataError) -> [String] {
-    let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    do {
-      let names = try ClassNames.read(path: "\(directory)/labels.txt")
-      return names == ClassNames.numbers(names.count) ? [] : names
-    } catch where error.kind == .missing {
-      return []
-    }
   }
 
   /// Values of one image.

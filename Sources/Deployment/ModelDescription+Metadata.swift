@@ -10,7 +10,7 @@ extension ModelDescription {
     var metadata = [
       "architecture": architecture.name, "network": Self.spelling(architecture),
       "input": "\(channels)x\(height)x\(width)", "mean": "\(mean)",
-      "standard_deviation": "\(standardDeviation)",
+      "standard_deviation": "\(standardDeviation)", "evaluation_side": "\(evaluationSide)",
     ]
     if let name { metadata["name"] = name }
     return metadata
@@ -55,6 +55,15 @@ struct FileMetadata {
       parts.dropFirst().allSatisfy({ (1...Self.largestSide).contains($0) })
     else { throw refusal("input", "expected channels, height and width as in 3x224x224") }
     return (parts[0], parts[1], parts[2])
+  }
+
+  /// `evaluation_side`; nil where the file does not say.
+  func side() throws(DeploymentError) -> Int? {
+    guard let text = values["evaluation_side"] else { return nil }
+    guard let side = Int(text), (1...Self.largestSide).contains(side) else {
+      throw refusal("evaluation_side", "expected pixels of an image's side")
+    }
+    return side
   }
 
   /// A list of `count` finite numbers above `bound`; nil where the file does not say.

@@ -1,3 +1,4 @@
+import RepVGGModel
 import RunPlanning
 import Tensors
 
@@ -17,14 +18,20 @@ package struct ModelDescription: Sendable, Equatable {
   /// Of each channel: the network sees (x / 255 - mean) / standard deviation.
   package var mean: [Double]
   package var standardDeviation: [Double]
+  /// Shorter side to which a picture is resized before its centre of `height` x `width` is cut out.
+  package var evaluationSide: Int
   /// Of the run that made it.
   package var name: String?
 
-  /// `mean` and `standardDeviation`: one for each channel.
+  /// `mean` and `standardDeviation`: one for each channel; by default ImageNet's. `evaluationSide`: by
+  /// default the middle 224 of 256 pixels are seen, as in the published evaluation.
   package init(
     architecture: Architecture, classes: Int, channels: Int, height: Int, width: Int,
-    mean: [Double], standardDeviation: [Double], name: String? = nil
+    mean: [Double]? = nil, standardDeviation: [Double]? = nil, evaluationSide: Int? = nil,
+    name: String? = nil
   ) {
+    let mean = mean ?? Self.publishedMean(channels: channels)
+    let standardDeviation = standardDeviation ?? Self.publishedDeviation(channels: channels)
     precondition(
       mean.count == channels && standardDeviation.count == channels, "a value for each channel")
     self.architecture = architecture
@@ -34,7 +41,23 @@ package struct ModelDescription: Sendable, Equatable {
     self.width = width
     self.mean = mean
     self.standardDeviation = standardDeviation
+    self.evaluationSide = evaluationSide ?? (min(height, width) * 256 + 112) / 224
     self.name = name
+  }
+
+  /// ImageNet's, as the published code has them; other channels are taken as fractions.
+  private static func publishedMean(channels: Int) -> [Double] {
+    channels == 3 ? [0.485, 0.456, 0.406] : [Double](repeating: 0, count: channels)
+  }
+
+  private static func publishedDeviation(channels: Int) -> [Double] {
+    channels == 3 ? [0.229, 0.224, 0.225] : [Double](repeating: 1, count: channels)
+  }
+
+  /// The same network on square images of another size, of which it sees as large a part.
+  package mutating func resize(to side: Int) {
+    evaluationSide = max(side, (evaluationSide * side + height / 2) / height)
+    (height, width) = (side, side)
   }
 
   /// The network's blocks for images of its size.
@@ -63,18 +86,12 @@ package struct ModelDescription: Sendable, Equatable {
       } else {
         try file.impliedArchitecture(channels: channels, source: source)
       }
-    // ImageNet's, as the published code has them; other channels are taken as fractions.
-    let published = channels == 3
     self.init(
       architecture: architecture, classes: classes, channels: channels,
       height: input?.height ?? 224, width: input?.width ?? 224,
-      mean: try text.numbers("mean", count: channels)
-        ?? (published
-          ? [0.485, 0.456, 0.406] : [Double](repeating: 0, count: channels)),
-      standardDeviation: try text.numbers("standard_deviation", count: channels, above: 0)
-        ?? (published
-          ? [0.229, 0.224, 0.225] : [Double](repeating: 1, count: channels)),
-      name: text.values["name"])
+      mean: try text.numbers("mean", count: channels),
+      standardDeviation: try text.numbers("standard_deviation", count: channels, above: 0),
+      evaluationSide: try text.side(), name: text.values["name"])
     try requireFit(file.tensors, form: file.form, source: source)
   }
 }
@@ -88,56 +105,11 @@ extension ModelDescription {
     let table: ParameterTable =
       form == .training
       ? .training(blocks: blocks, classes: classes) : .deploy(blocks: blocks, classes: classes)
-    let expected = Set(table.entries.map(\.name))
-    let missing = table.entries.map(\.name).filter { tensors[$0] == nil }
-    let surplus = tensors.names.filter { !expected.contains($0) }
-    guard missing.isEmpty && surplus.isEmpty else {
-      throw DeploymentError(
-        .badModel,
-        "\(source): not the \(form.rawValue) weights of \(architecture.name)"
-          + Self.list("missing", missing) + Self.list("surplus", surplus)
-          + " (published names); check the file")
+    do throws(ModelTensorsError) {
+      try TensorCheck.check(tensors.outline, against: table)
+    } catch {
+      throw DeploymentError(.badModel, "\(source): \(architecture.name): \(error.description)")
     }
-    for entry in table.entries {
-      guard let tensor = tensors[entry.name] else { continue }
-      guard tensor.shape == entry.shape else {
-        throw DeploymentError(
-          .badModel,
-          "\(source): \(entry.name) has shape \(tensor.shape), \(architecture.name) for \(classes) "
-            + "classes needs \(entry.shape); check the file")
-      }
-      let isRightType = entry.kind == .batchCount ? tensor.integers != nil : tensor.floats != nil
-      guard isRightType else {
-        throw DeploymentError(
-          .badModel,
-          "\(source): \(entry.name) has element type \(tensor.elementType), expected "
-            + (entry.kind == .batchCount ? "I64" : "F32") + "; convert it")
-      }
-    }
-  }
-
-  /// `; missing: stage1.0 (rbr_reparam.weight, rbr_reparam.bias), linear (bias)`: by block, so that what
-  /// belongs together is read together.
-  private static func list(_ title: String, _ names: [String]) -> String {
-    guard !names.isEmpty else { return "" }
-    var blocks: [(key: String, members: [String])] = []
-    for name in names {
-      let parts = name.split(separator: ".")
-      let isStage = name.hasPrefix("stage") && !name.hasPrefix("stage0.")
-      let key = parts.prefix(isStage ? 2 : 1).joined(separator: ".")
-      let member = parts.dropFirst(isStage ? 2 : 1).joined(separator: ".")
-      if blocks.last?.key == key {
-        blocks[blocks.count - 1].members.append(member)
-      } else {
-        blocks.append((key, [member]))
-      }
-    }
-    let shown = blocks.prefix(3).map { block in
-      let more = block.members.count > 4 ? " and \(block.members.count - 4) more" : ""
-      return "\(block.key) (\(block.members.prefix(4).joined(separator: ", "))\(more))"
-    }
-    let more = blocks.count > 3 ? " and \(blocks.count - 3) more blocks" : ""
-    return "; \(title): \(shown.joined(separator: ", "))\(more)"
   }
 }
 

@@ -14,6 +14,10 @@ package struct SampleTransform: Sendable {
     package var width: Int
     package var channels: Int
     package var elements: Int { height * width * channels }
+
+    package init(height: Int, width: Int, channels: Int) {
+      (self.height, self.width, self.channels) = (height, width, channels)
+    }
   }
 
   package let channels: Int

@@ -82,7 +82,7 @@ package struct Delivery {
   }
 
   /// The certificate is written in any case, and last, so that where one lies it speaks of what
-  /// lies beside it; deploy weights and the card only when it holds, and older ones do not outlive
+  /// lies beside it; deploy weights in both formats and the card only when it holds, and older ones do not outlive
   /// one that does not. Returns the certificate with the hashes of the files.
   private func write(
     _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate,
@@ -106,13 +106,17 @@ package struct Delivery {
     if certificate.holds {
       try put(described(deploy, .deploy).safetensorsBytes(), at: paths.deployWeights)
       certificate.deployFileSHA256 = files.last?.sha256
-      // Other forms of the deploy network belong here: before the card, which lists them.
+      try put(
+        ONNX.bytes(
+          of: deploy, description: ModelDescription(worker.plan), input: .normalised,
+          classNames: worker.plan.data.classNames,
+          producerVersion: worker.plan.machine.programVersion), at: paths.onnx)
       let card = ModelCard(
         plan: worker.plan, step: worker.stepsDone, training: results.first,
         deploy: results.second, best: worker.best, certificate: certificate, files: files)
       try put(Array(card.text.utf8), at: paths.card)
     } else {
-      try AtomicFile.remove(path: paths.deployWeights)
+      for path in [paths.deployWeights, paths.onnx] { try AtomicFile.remove(path: path) }
     }
     certificate.files = files
     try AtomicFile.write(path: paths.certificate, bytes: try certificate.json())
@@ -135,15 +139,10 @@ package struct Delivery {
   /// What somebody who finds the file alone wants to know.
   private func described(_ tensors: NamedTensors, _ form: ModelForm) -> NamedTensors {
     var tensors = tensors
-    let plan = worker.plan
-    tensors.metadata = [
-      "format": "pt", "form": form.rawValue, "name": plan.config.name,
-      "architecture": plan.config.model.architecture.name,
-      "input": "\(plan.inputChannels)x\(plan.height)x\(plan.width)",
-      "mean": "\(plan.config.data.mean)",
-      "standard_deviation": "\(plan.config.data.standardDeviation)",
-      "made_by": "repvgg \(plan.machine.programVersion)",
-    ]
+    tensors.metadata = ModelDescription(worker.plan).metadata
+    tensors.metadata["format"] = "pt"
+    tensors.metadata["form"] = form.rawValue
+    tensors.metadata["made_by"] = "repvgg \(worker.plan.machine.programVersion)"
     return tensors
   }
 
@@ -168,6 +167,7 @@ package struct Delivery {
     }
     rows += [
       ("training weights", paths.trainingWeights), ("deploy weights", paths.deployWeights),
+      ("ONNX", paths.onnx),
       ("model card", paths.card), ("certificate", paths.certificate),
     ]
     return rows

@@ -1,4 +1,5 @@
 import Checkpoints
+import Deployment
 import Foundation
 import ImageData
 import RepVGGModel
@@ -96,11 +97,15 @@ package struct RunCopy: Sendable {
   private let model: NetworkCopy
   private let optimizer: NetworkCopy
   private let average: NetworkCopy?
+  /// What the weights' files say of their network.
+  private let metadata: [String: String]
 
   package init(
     state: RunState, network: TrainingNetwork, optimizer: SGD, average: WeightAverage?
   ) {
     self.state = state
+    let description = ModelDescription(state.config, network: network.shape)
+    metadata = description.metadata.merging(["format": "pt", "form": "training"]) { $1 }
     let (here, away) = (network.copy(), average?.copy())
     // The trained weights are the model, wherever they lie.
     if let average, average.isInUse, let away {
@@ -116,8 +121,8 @@ package struct RunCopy: Sendable {
     var snapshot = RunSnapshot(
       state: state, model: model.tensors(), optimizer: optimizer.trainableTensors(),
       average: average?.tensors())
-    snapshot.model.metadata["format"] = "pt"
-    snapshot.average?.metadata["format"] = "pt"
+    snapshot.model.metadata = metadata
+    snapshot.average?.metadata = metadata
     return snapshot
   }
 }

@@ -120,6 +120,8 @@ extension RunPlan {
     package var artifacts: String
     package var trainingWeights: String
     package var deployWeights: String
+    /// The deploy network for other runtimes.
+    package var onnx: String
     package var certificate: String
     /// What a person should know of the network, in Markdown.
     package var card: String
@@ -142,6 +144,7 @@ extension RunPlan {
       labels = inside(artifacts, "labels.txt")
       trainingWeights = inside(artifacts, "\(name)-train.safetensors")
       deployWeights = inside(artifacts, "\(name)-deploy.safetensors")
+      onnx = inside(artifacts, "\(name)-deploy.onnx")
       certificate = inside(artifacts, "certificate.json")
       card = inside(artifacts, "\(name)-card.md")
       resolvedConfiguration = inside(artifacts, "\(name)-config.yaml")

@@ -15,7 +15,8 @@ enum ClassifyCommand {
     settings.threads = invocation.integer("--threads") ?? 1
     settings.resolution = invocation.integer("--resolution") ?? 0
     let classifier = try Classifier(
-      path: invocation.positionals[0], settings: settings,
+      path: ModelPath.weights(invocation.positionals[0], note: Speaker.complain),
+      settings: settings,
       pool: Machine.pool(threads: settings.threads))
     let reader = classifier.reader(of: files)
     let count = min(invocation.integer("--top") ?? 5, classifier.description.classes)

@@ -18,8 +18,8 @@ package enum LabelFile {
     guard let path = path(beside: model) else { return [] }
     let names = try ClassNames.read(path: path)
     guard names.count == classes else {
-      throw JobFailure(
-        .badData,
+      throw DeploymentError(
+        .badModel,
         "\(path): names \(names.count) classes, \(model) has \(classes); remove that file where it is "
           + "not of this model")
     }
