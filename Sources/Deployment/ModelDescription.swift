@@ -151,7 +151,8 @@ extension ModelFile {
     guard shape.count == 4, shape.allSatisfy({ $0 > 0 }) else {
       throw DeploymentError(
         .badModel,
-        "\(source): \(name) has shape \(shape), expected [cout, cin / groups, 3, 3]; check the file")
+        "\(source): \(name) has shape \(shape), expected [cout, cin / groups, 3, 3]; check the file"
+      )
     }
     return shape
   }

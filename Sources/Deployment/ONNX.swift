@@ -95,7 +95,8 @@ private struct Graph {
   }
 
   func message() -> ProtobufMessage {
-    let channels = description.channels == 3 ? "red, green, blue" : "\(description.channels) channels"
+    let channels =
+      description.channels == 3 ? "red, green, blue" : "\(description.channels) channels"
     let values =
       input == .pixels
       ? "values 0...255"
