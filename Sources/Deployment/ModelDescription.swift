@@ -175,8 +175,8 @@ extension ModelFile {
       guard inputs % shape[1] == 0 else {
         throw DeploymentError(
           .badModel,
-          "\(source): \(key) has a kernel of shape \(shape) for \(inputs) input channels; check the "
-            + "file")
+          "\(source): \(key) has a kernel of shape \(shape) for \(inputs) input channels; check "
+            + "the file")
       }
       if inputs != shape[1] { network.groups[layer] = inputs / shape[1] }
       let ownStage = key.prefix { $0 != "." }
