@@ -20,8 +20,8 @@ package enum LabelFile {
     guard names.count == classes else {
       throw DeploymentError(
         .badModel,
-        "\(path): names \(names.count) classes, \(model) has \(classes); remove that file where it is "
-          + "not of this model")
+        "\(path): names \(names.count) classes, \(model) has \(classes); remove that file where it "
+          + "is not of this model")
     }
     return names
   }

@@ -21,7 +21,7 @@ extension ModelDescription {
       "[\(numbers.map(String.init).joined(separator: ","))]"
     }
     let groups = network.groups.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }
-    return "{" + [
+    let members = [
       "\"depths\":\(list(network.depths))",
       "\"groups\":{\(groups.joined(separator: ","))}",
       "\"squeeze_excitation\":\(network.squeezeExcitation)",
@@ -29,7 +29,8 @@ extension ModelDescription {
       "\"stem_stride\":\(network.stemStride)",
       "\"strides\":\(list(network.strides))",
       "\"widths\":\(list(network.widths))",
-    ].joined(separator: ",") + "}"
+    ]
+    return "{\(members.joined(separator: ","))}"
   }
 }
 
@@ -131,10 +132,11 @@ extension Architecture {
     let (sizes, depth) = (1...Self.largestWidth, 1...Self.largestDepth)
     guard Self.stageCounts.contains(depths.count), depths.allSatisfy({ depth.contains($0) })
     else {
-      return "depths \(depths.prefix(10)) are not 1 to \(Self.stageCounts.upperBound) stages of up to "
-        + "\(Self.largestDepth) blocks"
+      return "depths \(depths.prefix(10)) are not 1 to \(Self.stageCounts.upperBound) stages of up "
+        + "to \(Self.largestDepth) blocks"
     }
-    guard sizes.contains(channels), sizes.contains(stemWidth), widths.allSatisfy({ sizes.contains($0) })
+    guard sizes.contains(channels), sizes.contains(stemWidth),
+      widths.allSatisfy({ sizes.contains($0) })
     else { return "a width is not from 1 to \(Self.largestWidth)" }
     guard ([stemStride] + strides).allSatisfy({ $0 == 1 || $0 == 2 }) else {
       return "a stride is neither 1 nor 2"

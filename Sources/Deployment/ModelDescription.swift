@@ -123,7 +123,8 @@ extension ModelFile {
     guard shape.count == 4, shape.allSatisfy({ $0 > 0 }) else {
       throw DeploymentError(
         .badModel,
-        "\(source): \(name) has shape \(shape), expected [cout, cin / groups, 3, 3]; check the file")
+        "\(source): \(name) has shape \(shape), expected [cout, cin / groups, 3, 3]; check the file"
+      )
     }
     return shape
   }
@@ -146,8 +147,8 @@ extension ModelFile {
       guard inputs % shape[1] == 0 else {
         throw DeploymentError(
           .badModel,
-          "\(source): \(key) has a kernel of shape \(shape) for \(inputs) input channels; check the "
-            + "file")
+          "\(source): \(key) has a kernel of shape \(shape) for \(inputs) input channels; check "
+            + "the file")
       }
       if inputs != shape[1] { network.groups[layer] = inputs / shape[1] }
       let ownStage = key.prefix { $0 != "." }

@@ -39,8 +39,8 @@ package enum ONNX {
     guard classNames.isEmpty || classNames.count == description.classes else {
       throw DeploymentError(
         .badModel,
-        "\(classNames.count) names of classes for a network of \(description.classes) classes; give "
-          + "one each, or none")
+        "\(classNames.count) names of classes for a network of \(description.classes) classes; "
+          + "give one each, or none")
     }
     let graph = Graph(deploy, description: description, input: input)
     let metadata = metadata(deploy, description, input, classNames)
@@ -95,7 +95,8 @@ private struct Graph {
   }
 
   func message() -> ProtobufMessage {
-    let channels = description.channels == 3 ? "red, green, blue" : "\(description.channels) channels"
+    let channels =
+      description.channels == 3 ? "red, green, blue" : "\(description.channels) channels"
     let values =
       input == .pixels
       ? "values 0...255"

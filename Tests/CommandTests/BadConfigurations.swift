@@ -116,6 +116,9 @@ extension BadInput {
     BadInput("fuse without output", 64, ["--output FILE is missing"]) {
       ["fuse", $0.trained.training]
     },
+    BadInput("what ONNX takes, without ONNX", 64, ["--pixels has no effect without --onnx"]) {
+      ["fuse", $0.trained.training, "--output", "x", "--pixels"]
+    },
   ]
 }
 

@@ -267,6 +267,12 @@ extension BadInput {
     BadInput("fuse into one file", 64, ["./x: ", "another --certificate"]) {
       ["fuse", $0.trained.training, "--output", "x", "--certificate", "./x"]
     },
+    BadInput("fuse into one file with its ONNX", 64, ["./x: ", "another --onnx"]) {
+      ["fuse", $0.trained.training, "--output", "x", "--onnx", "./x"]
+    },
+    BadInput("fuse to ONNX nowhere, early", 73, ["nowhere"]) { _ in
+      ["fuse", "nowhere.safetensors", "--output", "x", "--onnx", "nowhere/x.onnx"]
+    },
     BadInput("collect nothing", 66, ["nowhere", "finished runs"]) { _ in
       ["collect", "nowhere", "--output", "all"]
     },

@@ -54,5 +54,42 @@ extension ProgramTests {
       #expect(
         (certificate as? [String: Any])?["deploy_sha256"] as? String == tensors.weightsSHA256())
     }
+
+    /// ONNX beside the weights, of the images that the network was trained for or of other sizes.
+    @Test func fuseWritesONNX() throws {
+      let job = try TinyJob()
+      #expect(try job.train(output: "out", ["--set", "training.max_steps=1"]).status == 0)
+      let trained = "out/artifacts/tiny-train.safetensors"
+      func fuse(_ model: String, _ onnx: String, _ options: [String] = []) throws -> [UInt8] {
+        let result = try job.run(
+          ["fuse", model, "--output", "x.safetensors", "--onnx", onnx] + options)
+        try #require(result.status == 0, "\(result.stderr)")
+        return try job.scratch.read(onnx)
+      }
+      let bytes = try fuse(trained, "a.onnx")
+      #expect(try fuse(trained, "b.onnx") == bytes)
+      let text = String(decoding: bytes, as: UTF8.self)
+      for part in ["images", "logits", "stage2.1.rbr_reparam.weight", "weights_sha256", "1x16x16"] {
+        #expect(text.contains(part), "\(part)")
+      }
+      #expect(try fuse(trained, "c.onnx", ["--pixels"]) != bytes)
+      let larger = String(
+        decoding: try fuse(trained, "d.onnx", ["--resolution", "20"]), as: UTF8.self)
+      #expect(larger.contains("1x20x20"))
+
+      let fused = try NamedTensors.readSafetensors(path: job.scratch.path("x.safetensors"))
+      #expect(fused.metadata["form"] == "deploy" && fused.metadata["input"] == "1x16x16")
+      #expect(fused.metadata["network"]?.contains("\"depths\":[1,2]") == true)
+
+      // Names of another number of classes lie beside the weights: nothing is written.
+      try job.scratch.write("cat\ndog\n", to: "out/artifacts/labels.txt")
+      let refused = try job.run(
+        ["fuse", trained, "--output", "y.safetensors", "--onnx", "y.onnx"])
+      #expect(refused.status == 65)
+      #expect(refused.complaints.first?.contains("labels.txt: names 2 classes") == true)
+      for name in ["y.safetensors", "y.onnx"] {
+        #expect(!FileManager.default.fileExists(atPath: job.scratch.path(name)))
+      }
+    }
   }
 }

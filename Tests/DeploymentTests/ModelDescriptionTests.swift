@@ -26,9 +26,10 @@ import _TestSupport
   }
 
   private static func refusal(_ file: ModelFile) throws -> String {
-    try #require(throws: DeploymentError.self) {
+    let error = try #require(throws: DeploymentError.self) {
       try ModelDescription(of: file, source: "f")
-    }.description
+    }
+    return error.description
   }
 
   /// Everything that a file of ours says, strides and all, comes back.
@@ -101,24 +102,24 @@ import _TestSupport
   }
 
   /// Text of a stranger's sizes nothing and traps nowhere.
-  @Test(arguments: [
-    ("input", "3x0x224"), ("input", "3x224"), ("input", "3x224x99999999999999999999"),
-    ("input", "999999999x224x224"), ("mean", "[0.5]"), ("mean", "0.5"), ("mean", "[1, 2, 1e999]"),
-    ("standard_deviation", "[1, 1, 0]"), ("network", "{}"), ("network", "\u{0}\n"),
-    ("network", Self.network(depths: "[]", widths: "[]")),
-    ("network", Self.network(depths: "[999999999]")),
-    ("network", Self.network(depths: "[-1]")), ("network", Self.network(widths: "[0]")),
-    ("network", Self.network(widths: "[8,8]")), ("network", Self.network(stride: "3")),
-    ("network", Self.network(groups: #"{"1":0}"#)), ("network", Self.network(groups: #"{"1":3}"#)),
-    ("network", Self.network(groups: #"{"-1":2}"#)), ("network", Self.network(groups: #"{"x":2}"#)),
-    ("network", Self.network(depths: "[3]")),
-  ])
-  func badMetadataAreRefused(key: String, text: String) throws {
+  @Test(arguments: badMetadata) func badMetadataAreRefused(key: String, text: String) throws {
     let network = Architecture(stemWidth: 8, depths: [2], widths: [8])
     let refusal = try Self.refusal(Self.file(network, metadata: [key: text]))
     #expect(refusal.hasPrefix("f: "))
     #expect(!refusal.contains("\n"))
   }
+
+  private static let badMetadata: [(String, String)] = [
+    ("input", "3x0x224"), ("input", "3x224"), ("input", "3x224x99999999999999999999"),
+    ("input", "999999999x224x224"), ("mean", "[0.5]"), ("mean", "0.5"), ("mean", "[1, 2, 1e999]"),
+    ("standard_deviation", "[1, 1, 0]"), ("network", "{}"), ("network", "\u{0}\n"),
+    ("network", network(depths: "[]", widths: "[]")), ("network", network(depths: "[999999999]")),
+    ("network", network(depths: "[-1]")), ("network", network(widths: "[0]")),
+    ("network", network(widths: "[8,8]")), ("network", network(stride: "3")),
+    ("network", network(groups: "{\"1\":0}")), ("network", network(groups: "{\"1\":3}")),
+    ("network", network(groups: "{\"-1\":2}")), ("network", network(groups: "{\"x\":2}")),
+    ("network", network(depths: "[3]")),
+  ]
 
   private static func network(
     depths: String = "[2]", widths: String = "[8]", stride: String = "2", groups: String = "{}"

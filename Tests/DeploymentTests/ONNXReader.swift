@@ -111,7 +111,7 @@ struct ONNXModel {
     for tensor in try graph.messages(5) {
       guard tensor.numbers(2) == [1] else { throw Unexpected("an initializer that is no FLOAT") }
       initializers[tensor.texts(8).joined()] = Initializer(
-        shape: tensor.numbers(1), bytes: tensor.contents(9).flatMap(Array.init))
+        shape: tensor.numbers(1), bytes: Array(tensor.contents(9).joined()))
     }
     inputs = try graph.messages(11).map(Self.value)
     outputs = try graph.messages(12).map(Self.value)
@@ -138,23 +138,25 @@ extension ONNXModel {
   /// Computes the graph in Float64, node by node, by the definitions of the operators.
   func run(_ images: ReferenceTensor) throws -> ReferenceTensor {
     var tensors = [inputs[0].name: images]
-    for node in nodes {
-      let input = try operand(node.inputs[0], in: tensors)
-      tensors[node.outputs[0]] =
-        switch node.type {
-        case "Sub": try combine(input, try operand(node.inputs[1], in: tensors), -)
-        case "Div": try combine(input, try operand(node.inputs[1], in: tensors), /)
-        case "Mul": try combine(input, try operand(node.inputs[1], in: tensors), *)
-        case "Relu": map(input) { $0 > 0 ? $0 : 0 }
-        case "Sigmoid": map(input) { 1 / (1 + exp(-$0)) }
-        case "Flatten": input
-        case "GlobalAveragePool": pool(input)
-        case "Conv": try convolve(node, input)
-        case "Gemm": try convolve(node, input)
-        default: throw Unexpected("operator \(node.type)")
-        }
-    }
+    for node in nodes { tensors[node.outputs[0]] = try compute(node, tensors) }
     return try operand(outputs[0].name, in: tensors)
+  }
+
+  private func compute(
+    _ node: Node, _ tensors: [String: ReferenceTensor]
+  ) throws -> ReferenceTensor {
+    let input = try operand(node.inputs[0], in: tensors)
+    switch node.type {
+    case "Sub": return try combine(input, operand(node.inputs[1], in: tensors)) { $0 - $1 }
+    case "Div": return try combine(input, operand(node.inputs[1], in: tensors)) { $0 / $1 }
+    case "Mul": return try combine(input, operand(node.inputs[1], in: tensors)) { $0 * $1 }
+    case "Relu": return map(input) { $0 > 0 ? $0 : 0 }
+    case "Sigmoid": return map(input) { 1 / (1 + exp(-$0)) }
+    case "Flatten": return input
+    case "GlobalAveragePool": return pool(input)
+    case "Conv", "Gemm": return try convolve(node, input)
+    default: throw Unexpected("operator \(node.type)")
+    }
   }
 
   private func operand(
