@@ -46,7 +46,7 @@ package struct Certification {
   /// Compares and judges; the tolerances are those of the configuration, or the defaults.
   ///
   /// - Throws: `.badData` where both are of one form, `DeploymentError` where they are no networks
-  ///   or not of the same blocks; what reading throws. A certificate that does not hold is returned.
+  ///   or not of the same blocks; what reading throws. One that does not hold is returned.
   package func run() throws -> Outcome {
     BLAS.useOneThread()
     let files = try paths.map { path in

@@ -51,8 +51,8 @@ extension ModelCard {
         ],
       ]
     }
-    return "Each of the \(certificate.blocks.count) fused blocks was held against a fuse in Float64, "
-      + "and both networks saw the same images; `certificate.json` has every block.\n\n"
+    return "Each of the \(certificate.blocks.count) fused blocks was held against a fuse in "
+      + "Float64, and both networks saw the same images; `certificate.json` has every block.\n\n"
       + Self.table(["", "found", "allowed"], rows)
       + (certificate.holds
         ? "" : "\n\nIt does NOT hold: " + certificate.failures.joined(separator: "; ") + ".")

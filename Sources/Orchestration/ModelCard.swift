@@ -51,8 +51,8 @@ package struct ModelCard {
   private var introduction: String {
     "A \(config.model.architecture.name) network (RepVGG, Ding et al., CVPR 2021) that tells "
       + "\(Quantity.count(plan.classes)) classes of images apart. It was trained with three "
-      + "branches a block, and is shipped as the plain stack of 3x3 convolutions that they were fused into. "
-      + "Made by `repvgg` \(plan.machine.programVersion)."
+      + "branches a block, and is shipped as the plain stack of 3x3 convolutions that they were "
+      + "fused into. Made by `repvgg` \(plan.machine.programVersion)."
   }
 
   // MARK: - What it is

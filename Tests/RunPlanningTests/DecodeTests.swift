@@ -52,6 +52,7 @@ struct DecodeTests {
     checkpoint: {every_steps: 0, every_minutes: .5, keep: 9}
     communication: {bucket_bytes: 65536, strict_bits: true}
     fuse: {block_tolerance: 1e-5, logit_tolerance: 1e-2, minimum_agreement: 1}
+    artifacts: {licence: "CC-BY-4.0: ask us"}
     """
 
   @Test func everyKeyIsDecoded() throws {
@@ -97,6 +98,7 @@ struct DecodeTests {
     expected.communication.strictBits = true
     (expected.fuse.blockTolerance, expected.fuse.logitTolerance) = (1e-5, 1e-2)
     expected.fuse.minimumAgreement = 1
+    expected.artifacts.licence = "CC-BY-4.0: ask us"
     #expect(config == expected)
   }
 
