@@ -21,7 +21,7 @@ package struct ImageFiles: Dataset {
     let file: RegularFile
     do throws(DataError) {
       file = try RegularFile(path: paths[sample])
-    } catch where error.kind == .missing {
+    } catch  where error.kind == .missing {
       throw DataError(.missing, "\(paths[sample]): no such file; check the name")
     }
     guard file.size <= Self.largestBytes else {

@@ -18,7 +18,8 @@ final class LoadedModel {
     settings.resolution = try Self.value(options.resolution, 0, most: 4096, "resolution")
     BLAS.useOneThread()
     classifier = try Classifier(
-      path: ModelPath.weights(path), settings: settings, pool: Machine.pool(threads: settings.threads))
+      path: ModelPath.weights(path), settings: settings,
+      pool: Machine.pool(threads: settings.threads))
     labels = classifier.labels.map(Self.copy)
     error = Self.copy("")
   }

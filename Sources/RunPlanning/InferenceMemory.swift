@@ -17,7 +17,9 @@ package struct InferenceMemory: Sendable, Equatable {
       let input = 4 * block.inputPixels * block.inputChannels
       let output = 4 * block.outputPixels * block.outputChannels
       if input + output > plain { (plain, plainBlock) = (input + output, block.key) }
-      if input + 2 * output > branched { (branched, branchedBlock) = (input + 2 * output, block.key) }
+      if input + 2 * output > branched {
+        (branched, branchedBlock) = (input + 2 * output, block.key)
+      }
     }
   }
 }

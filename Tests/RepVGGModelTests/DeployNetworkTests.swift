@@ -47,7 +47,8 @@ import _TestSupport
     var tensors = NamedTensors()
     let table = ParameterTable.deploy(blocks: blocks, classes: classes)
     for (index, entry) in table.entries.enumerated() {
-      let scale = entry.kind == .bias ? 0.1 : 1 / Float(entry.shape.dropFirst().reduce(1, *)).squareRoot()
+      let scale =
+        entry.kind == .bias ? 0.1 : 1 / Float(entry.shape.dropFirst().reduce(1, *)).squareRoot()
       tensors[entry.name] = Tensor(
         shape: entry.shape, testValues(entry.count, seed: UInt64(index + 1)).map { 2 * $0 * scale })
     }
@@ -143,7 +144,8 @@ import _TestSupport
         } / Double(pixels)
       }
       let hidden = (0..<squeezed).map { unit in
-        max(0, (0..<channels).reduce(downBias[unit]) { $0 + down[unit * channels + $1] * means[$1] })
+        max(
+          0, (0..<channels).reduce(downBias[unit]) { $0 + down[unit * channels + $1] * means[$1] })
       }
       for channel in 0..<channels {
         let input = (0..<squeezed).reduce(upBias[channel]) {

@@ -214,7 +214,8 @@ enum CommandLineTable {
       .only(["step", "inference", "kernels"], ["--model", "--stem-stride"]),
       .only(["step", "inference", "kernels", "loader"], ["--batch", "--resolution", "--threads"]),
       .only(["step", "inference", "kernels", "collectives"], ["--steps"]),
-      .only(["step"], ["--batch-norm"]), .only(["inference"], ["--form"]), .only(["kernels"], ["--svg"]),
+      .only(["step"], ["--batch-norm"]), .only(["inference"], ["--form"]),
+      .only(["kernels"], ["--svg"]),
       .only(["loader"], ["--data", "--decode", "--augmentation", "--count"]),
       .demands("loader", "--data"),
     ])

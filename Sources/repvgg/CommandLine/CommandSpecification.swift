@@ -1,6 +1,7 @@
 /// The commands of the program.
 enum CommandName: String, CaseIterable, Sendable {
-  case train, plan, evaluate, fuse, certify, convert, classify, inspect, replay, bench, doctor, collect
+  case train, plan, evaluate, fuse, certify, convert, classify, inspect, replay, bench, doctor,
+    collect
   case data, checkpoint, completion, help, version
 }
 

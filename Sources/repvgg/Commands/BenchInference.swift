@@ -58,7 +58,8 @@ enum BenchInferenceCommand {
     _ report: InferenceBenchmark.Report, _ settings: InferenceBenchmark.Settings
   ) -> String {
     var summary = Summary(
-      title: "\(report.name), \(settings.form.rawValue) form, \(report.height)x\(report.width), batch "
+      title:
+        "\(report.name), \(settings.form.rawValue) form, \(report.height)x\(report.width), batch "
         + "\(settings.batch), \(settings.threads) \(settings.threads == 1 ? "thread" : "threads")")
     func milliseconds(_ seconds: Double) -> String { Quantity.fixed(seconds * 1e3, decimals: 2) }
     summary.append("images/s", Quantity.fixed(report.imagesPerSecond, decimals: 1))
