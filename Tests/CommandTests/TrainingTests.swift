@@ -251,11 +251,12 @@ extension ProgramTests.TrainingTests {
     for name in ["one", "two"] {
       #expect(try job.train(output: name, ["--set", "name=\(name)"]).status == 0)
     }
-    // A collection may be renewed.
-    for _ in 1...2 {
-      let result = try job.run(["collect", "one", "two", "--output", "all"])
+    // A collection may be renewed; of equal work the names decide the order.
+    for options in [[], ["--measure"]] {
+      let result = try job.run(["collect", "two", "one", "--output", "all"] + options)
       #expect(result.status == 0, "\(result.stderr)")
       #expect(result.stdout.contains("deploy MACs"))
+      #expect(result.stdout.contains("inference images/s") == !options.isEmpty)
     }
     let table = try JSONSerialization.jsonObject(
       with: Data(job.scratch.text(of: "all/table.json").utf8))
@@ -271,7 +272,24 @@ extension ProgramTests.TrainingTests {
       }
       #expect(files[0] != nil && files[0] == files[1])
     }
-    #expect(try job.scratch.text(of: "all/table.md").contains("| one | custom |"))
+    for key in ["top5", "training_images_per_second", "inference_images_per_second"] {
+      #expect(rows.allSatisfy { ($0[key] as? Double ?? 0) > 0 }, "\(key)")
+    }
+    #expect(
+      try job.scratch.text(of: "all/table.md").contains("| [one](one/one-card.md) | custom |"))
+    let lines = try job.scratch.text(of: "all/table.csv").split(separator: "\r\n")
+    #expect(lines.count == 3)
+    #expect(lines.allSatisfy { $0.split(separator: ",").count == 13 })
+
+    let renewed = try job.run(["collect", "two", "--output", "all"])
+    #expect(renewed.stdout.contains("left as they were, not in the table: one"))
+    #expect(try !job.scratch.text(of: "all/table.md").contains("| [one]"))
+
+    let card = "two/artifacts/two-card.md"
+    try job.scratch.write(try job.scratch.text(of: card) + "99 % more\n", to: card)
+    let spoiled = try job.run(["collect", "two", "--output", "all"])
+    #expect(spoiled.status == 65)
+    #expect(spoiled.stderr.contains("two-card.md is not what the certificate was made for"))
   }
 
   private func object(_ result: ProgramResult) throws -> [String: Any] {
