@@ -120,7 +120,9 @@ package struct ModelCard {
       let shown = names.prefix(10).joined(separator: ", ")
       rows.append(["named", shown + (names.count > 10 ? ", … (`labels.txt` has all)" : "")])
     }
-    if let place = config.data.directory.split(separator: "/").last {
+    if let place = config.data.directory.split(separator: "/").last,
+      config.data.format != .synthetic
+    {
       rows.insert(["directory", String(place)], at: 0)
     }
     rows.append(["fingerprint", "`\(plan.data.fingerprint)`"])

@@ -11,8 +11,13 @@ import _TestSupport
 @Suite struct ModelCardTests {
   private static let configuration = """
     model: {architecture: {stem: 4, depths: [2], widths: [6]}, strides: [2, 2], classes: 7}
-    data: {format: idx, directory: /data/some|where, channels: 3, mean: [0.5, 0.5, 0.5],
-      standard_deviation: [0.25, 0.25, 0.25], crop_padding: 2, horizontal_flip: true}
+    data:
+      format: cifar10
+      directory: "/data/some|where"
+      mean: [0.5, 0.5, 0.5]
+      standard_deviation: [0.25, 0.25, 0.25]
+      crop_padding: 2
+      horizontal_flip: true
     training: {global_batch: 32, shards: 8, epochs: 2, label_smoothing: 0.1, mixup_alpha: 0.2}
 
     """
@@ -23,7 +28,7 @@ import _TestSupport
     return try RunPlan.resolve(
       config: config, worldSize: 2, threads: 1,
       data: DataSummary(
-        trainCount: 64_000, testCount: 1000, classes: 7, channels: 3, height: 9, width: 9,
+        trainCount: 64_000, testCount: 1000, classes: 7, channels: 3, height: 32, width: 32,
         fingerprint: "f0", classNames: names),
       machine: MachineSummary(
         cpu: "Test CPU", physicalMemoryBytes: 1 << 40, cores: 2, blasKernel: "Zen",
@@ -67,7 +72,7 @@ import _TestSupport
     for line in [
       "| architecture | custom |", "| channels of the stages | 6 |", "| groups that occur | 1 |",
       "| strides, the stem's first | 2, 2 |", "| squeeze-and-excitation | no |",
-      "| shape | 3 x 9 x 9 (channels, height, width) |", "| mean | 0.5, 0.5, 0.5 |",
+      "| shape | 3 x 32 x 32 (channels, height, width) |", "| mean | 0.5, 0.5, 0.5 |",
       "| directory | some\\|where |", "| training images | 64,000 |", "| test images | 1,000 |",
       "| classes | 7 |", "| fingerprint | `f0` |", "| epochs | 2 |", "| steps | 4,000 |",
       "| global batch | 32 in 8 shards |", "| optimizer | SGD, momentum 0.9 |",
