@@ -56,7 +56,8 @@ import _TestSupport
       plan: try plan(more, names: names), step: 4000,
       training: Evaluation.Result(count: 1000, top1: 0.9, top5: 0.995, loss: 0.25),
       deploy: Evaluation.Result(count: 1000, top1: 0.901, top5: 0.995, loss: 0.2501),
-      best: RunState.Best(step: 2000, top1: 0.91), certificate: try certificate(agreement: agreement),
+      best: RunState.Best(step: 2000, top1: 0.91),
+      certificate: try certificate(agreement: agreement),
       files: files.map { FuseCertificate.File(name: $0, sha256: "ab12") }
     ).text
   }

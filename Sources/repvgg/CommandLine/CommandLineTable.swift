@@ -71,7 +71,7 @@ enum CommandLineTable {
       "in the published code, in timm or in mmpretrain. Only the split that is used",
       "needs to be there.",
     ],
-    positional: .one("MODEL", "Weights, a safetensors or PyTorch file"),
+    positional: .one("MODEL", "Weights: a file, a checkpoint or a run"),
     options: [
       OptionSpecification(
         name: "--config", value: .text(placeholder: "CONFIG", .files), isRequired: true,
@@ -91,7 +91,7 @@ enum CommandLineTable {
   private static let fuse = CommandSpecification(
     name: .fuse, summary: "Turn training weights into deploy weights",
     details: ["Refuses to write (exit code 76) when both forms do not compute the same."],
-    positional: .one("MODEL", "Training weights, a safetensors or PyTorch file"),
+    positional: .one("MODEL", "Training weights: a file, a checkpoint or a run"),
     options: [
       OptionSpecification(
         name: "--output", value: .text(placeholder: "FILE", .files), isRequired: true,
@@ -122,7 +122,7 @@ enum CommandLineTable {
       "Classes are named by labels.txt beside the weights, if it is there. An image that",
       "cannot be read is named, the others are classified, and the exit code is that error's.",
     ],
-    positional: .one("MODEL", "Weights of either form"),
+    positional: .one("MODEL", "Weights of either form: a file, a checkpoint or a run"),
     subject: PositionalSpecification(
       placeholder: "IMAGE", help: "JPEG or PNG files", count: 1...Int.max),
     options: [
@@ -150,7 +150,7 @@ enum CommandLineTable {
       "Kind of network, tensors, shapes, parameters and checksum. Of a PyTorch file, as",
       "torch.save writes them (.pth, .pt), only tensors are read; nothing in it is run.",
     ],
-    positional: .one("FILE", "A safetensors or PyTorch file"), options: [json])
+    positional: .one("FILE", "A file of tensors, a checkpoint or a run"), options: [json])
 
   private static let replay = CommandSpecification(
     name: .replay, summary: "Compute a golden state again and compare",
