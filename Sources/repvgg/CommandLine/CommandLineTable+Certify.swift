@@ -2,9 +2,9 @@ extension CommandLineTable {
   static let certify = CommandSpecification(
     name: .certify, summary: "Check that two files are one network in its two forms",
     details: [
-      "Every block of DEPLOY is held against a Float64 fuse of TRAIN's; with --config both",
-      "networks also see the images of a split. Whoever made the files: they are told",
-      "apart by their keys. Exit code 76 where they are not the same network.",
+      "Every block of DEPLOY is held against a Float64 fuse of TRAIN's; with --config",
+      "both networks also see the images of a split. Whoever made the files: they are",
+      "told apart by their keys. Exit code 76 where they are not the same network.",
     ],
     positional: .one("TRAIN", "Training weights: a file, a checkpoint or a run"),
     subject: .one("DEPLOY", "Deploy weights, a file"),

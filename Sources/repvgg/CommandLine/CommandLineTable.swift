@@ -239,8 +239,8 @@ enum CommandLineTable {
   private static let collect = CommandSpecification(
     name: .collect, summary: "Gather the artifacts of several runs with a table",
     details: [
-      "DIR gets a directory of each run and table.md, table.csv and table.json: size,",
-      "work, accuracy and speed, the smallest network first. It may be renewed.",
+      "DIR gets a directory of each run, and table.md, table.csv and table.json: size,",
+      "work, accuracy and speed, the least work first. It may be renewed.",
     ],
     positional: PositionalSpecification(
       placeholder: "RUN", help: "Directories of finished runs", count: 1...Int.max,
