@@ -15,7 +15,7 @@ package final class Classifier {
     package var threads = 1
     /// Images that are computed together at most.
     package var batch = 1
-    /// Pixels of a side in place of the model's own; 0 takes that.
+    /// Pixels of a side in place of the model's own, for who describes it; 0 takes that.
     package var resolution = 0
 
     package init() {}
@@ -37,29 +37,15 @@ package final class Classifier {
   private let normalisation: [Float]
   private let pixels: Arena
 
-  /// Reads weights of either form and any scheme, and the names of the classes where they lie beside
-  /// them.
-  ///
-  /// - Throws: what reading and recognising the file throws, and `DeploymentError` where the names are
-  ///   not as many as the network has classes.
-  package convenience init(path: String, settings: Settings, pool: WorkerPool) throws {
-    let file = try ModelFile.read(path: path)
-    let classes = file.tensors["linear.weight"]?.shape.first ?? 0
-    try self.init(
-      file, source: path, names: LabelFile.names(beside: path, classes: classes),
-      settings: settings, pool: pool)
-  }
-
-  /// `names` of the classes, or none.
+  /// `description` of the file's network on the images that are to come; `names` of the classes, or
+  /// none.
   package init(
-    _ file: ModelFile, source: String, names: [String], settings: Settings, pool: WorkerPool
+    _ file: ModelFile, description: ModelDescription, names: [String], settings: Settings,
+    pool: WorkerPool
   ) throws {
-    var description = try ModelDescription(of: file, source: source)
-    if settings.resolution > 0 { description.resize(to: settings.resolution) }
     precondition(names.isEmpty || names.count == description.classes, "a name for every class")
     let deploy = file.form == .deploy ? file.tensors : try Fuse.deployTensors(from: file.tensors)
-    let isNumbered = names.isEmpty || names == ClassNames.numbers(names.count)
-    labels = isNumbered ? (0..<description.classes).map { "class \($0)" } : names
+    labels = names.isEmpty ? (0..<description.classes).map { "class \($0)" } : names
     batch = settings.batch
     network = try DeployNetwork(
       shape: NetworkShape(

@@ -78,7 +78,9 @@ package struct FuseCertificate: Sendable, Codable {
 
   package var holds: Bool { failures.isEmpty }
   package var worstBlockError: Double {
-    blocks.map { max($0.weightError, $0.outputError) }.max() ?? 0
+    // A NaN must not hide behind a number.
+    let errors = blocks.flatMap { [$0.weightError, $0.outputError] }
+    return errors.first(where: \.isNaN) ?? errors.max() ?? 0
   }
 
   /// Largest |deploy − Float64 fuse| of all blocks.

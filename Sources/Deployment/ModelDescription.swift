@@ -56,7 +56,7 @@ package struct ModelDescription: Sendable, Equatable {
 
   /// The same network on square images of another size, of which it sees as large a part.
   package mutating func resize(to side: Int) {
-    evaluationSide = max(side, (evaluationSide * side + height / 2) / height)
+    evaluationSide = min(1 << 16, max(side, (evaluationSide * side + height / 2) / height))
     (height, width) = (side, side)
   }
 
@@ -92,7 +92,12 @@ package struct ModelDescription: Sendable, Equatable {
       mean: try text.numbers("mean", count: channels),
       standardDeviation: try text.numbers("standard_deviation", count: channels, above: 0),
       evaluationSide: try text.side(), name: text.values["name"])
-    try requireFit(file.tensors, form: file.form, source: source)
+    if let gaps = file.outline.gaps {
+      throw DeploymentError(
+        .badModel,
+        "\(source): holds no whole network: \(gaps); check the file\(file.outline.remarkOnNames)")
+    }
+    try requireFit(file.completedTensors, form: file.form, source: source)
   }
 }
 
@@ -106,7 +111,7 @@ extension ModelDescription {
       form == .training
       ? .training(blocks: blocks, classes: classes) : .deploy(blocks: blocks, classes: classes)
     do throws(ModelTensorsError) {
-      try TensorCheck.check(tensors.outline, against: table)
+      try TensorCheck.check(tensors.outline, against: table, mend: "check the file")
     } catch {
       throw DeploymentError(.badModel, "\(source): \(architecture.name): \(error.description)")
     }

@@ -60,6 +60,7 @@ package struct ModelFile: Sendable {
     let table: ParameterTable =
       form == .training
       ? .training(blocks: blocks, classes: classes) : .deploy(blocks: blocks, classes: classes)
+    let tensors = completedTensors
     return table.entries.count == tensors.count
       && table.entries.allSatisfy { tensors[$0.name]?.shape == $0.shape }
   }

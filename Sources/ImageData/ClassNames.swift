@@ -7,6 +7,13 @@ package enum ClassNames {
   /// What stands for the names of `count` classes that have none: their labels.
   package static func numbers(_ count: Int) -> [String] { (0..<count).map(String.init) }
 
+  /// A name for each of `count` classes: those of the data, where a network has more of them and for
+  /// the others `unnamed 7`; or numbers where the data have none.
+  package static func complete(_ names: [String], count: Int) -> [String] {
+    guard !names.isEmpty else { return numbers(count) }
+    return names + (min(names.count, count)..<count).map { "unnamed \($0)" }
+  }
+
   /// The names in a file. Throws where a line is empty, since the labels behind it would be others,
   /// and where a name stands there twice.
   package static func read(path: String) throws(DataError) -> [String] {

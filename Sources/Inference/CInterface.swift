@@ -7,6 +7,7 @@ import Orchestration
 // than C can promise it: a pointer that is NULL is an error and not a trap.
 
 private let missingArgument = JobFailure(.usage, "an argument is NULL")
+private let tooManyImages = JobFailure(.usage, "more images than memory can hold")
 
 private func loaded(_ model: OpaquePointer?) -> LoadedModel? {
   model.map { Unmanaged<LoadedModel>.fromOpaque(UnsafeRawPointer($0)).takeUnretainedValue() }
@@ -75,7 +76,8 @@ package func repvgg_run(
 ) -> CInt {
   guard let model = loaded(model) else { return ExitCode.usage.rawValue }
   return model.attempt {
-    guard let pixels, let logits, images >= 0 else { throw missingArgument }
+    guard let pixels, let logits else { throw missingArgument }
+    guard images >= 0 else { throw tooManyImages }
     let classifier = model.classifier
     model.forEachBatch(of: images, into: logits) { first, count in
       classifier.logits(bytes: pixels + first * classifier.imageCount, count: count)
@@ -90,7 +92,8 @@ package func repvgg_run_normalised(
 ) -> CInt {
   guard let model = loaded(model) else { return ExitCode.usage.rawValue }
   return model.attempt {
-    guard let values, let logits, images >= 0 else { throw missingArgument }
+    guard let values, let logits else { throw missingArgument }
+    guard images >= 0 else { throw tooManyImages }
     let classifier = model.classifier
     model.forEachBatch(of: images, into: logits) { first, count in
       classifier.logits(values + first * classifier.imageCount, count: count)

@@ -17,9 +17,7 @@ final class LoadedModel {
     settings.batch = try Self.value(options.batch, 1, most: 65_536, "batch")
     settings.resolution = try Self.value(options.resolution, 0, most: 4096, "resolution")
     BLAS.useOneThread()
-    classifier = try Classifier(
-      path: ModelPath.weights(path), settings: settings,
-      pool: Machine.pool(threads: settings.threads))
+    classifier = try Classifier.load(path, settings: settings)
     labels = classifier.labels.map(Self.copy)
     error = Self.copy("")
   }

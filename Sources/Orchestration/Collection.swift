@@ -83,6 +83,11 @@ package struct Collection {
     let files =
       ["\(run.directory)/config.yaml"]
       + (others + [Self.certificateFile]).map { "\(run.artifacts)/\($0)" }
+    // What an earlier delivery of this run left and this one has not.
+    let earlier = (try? FileManager.default.contentsOfDirectory(atPath: target)) ?? []
+    for name in earlier where name.hasPrefix("\(run.name)-") && !others.contains(name) {
+      try AtomicFile.remove(path: "\(target)/\(name)")
+    }
     for file in files {
       guard let data = FileManager.default.contents(atPath: file) else {
         throw JobFailure(.missingInput, "\(file): cannot be read")

@@ -109,7 +109,7 @@ package struct Delivery {
       try put(
         ONNX.bytes(
           of: deploy, description: ModelDescription(worker.plan), input: .normalised,
-          classNames: worker.plan.data.classNames,
+          classNames: worker.plan.data.classNames.isEmpty ? [] : labels,
           producerVersion: worker.plan.machine.programVersion), at: paths.onnx)
       let card = ModelCard(
         plan: worker.plan, step: worker.stepsDone, training: results.first,
@@ -130,10 +130,9 @@ package struct Delivery {
     return certificate
   }
 
-  /// The classes' names by label, or their numbers.
+  /// A name of each class by its label.
   private var labels: [String] {
-    let names = worker.plan.data.classNames
-    return names.isEmpty ? ClassNames.numbers(worker.plan.classes) : names
+    ClassNames.complete(worker.plan.data.classNames, count: worker.plan.classes)
   }
 
   /// What somebody who finds the file alone wants to know.

@@ -98,9 +98,8 @@ package struct InferenceBenchmark {
       var description = try ModelDescription(of: file, source: path)
       if settings.resolution > 0 { description.resize(to: settings.resolution) }
       if settings.form == .training {
-        return (
-          try network(description, weights: file.require(.training, source: path)), description
-        )
+        _ = try file.require(.training, source: path)
+        return (try network(description, weights: file.completedTensors), description)
       }
       let deploy =
         file.form == .deploy ? file.tensors : try Fuse.deployTensors(from: file.tensors)

@@ -31,7 +31,7 @@ package struct InitialWeights: Sendable {
   /// - Throws: what reading throws, and `.badData` where the tensors are not the network's.
   package init?(_ plan: RunPlan) throws {
     guard let path = plan.config.model.initializeFrom else { return nil }
-    let file = try ModelFile.read(path: path)
+    let file = try ModelFile.read(path: ModelPath.weights(path))
     let classifier = try Self.check(file.outline, for: plan, path: path)
     var tensors = file.completedTensors
     if classifier != .kept {
@@ -51,7 +51,7 @@ package struct InitialWeights: Sendable {
     guard let path = plan.config.model.initializeFrom,
       try CheckpointStore(directory: plan.paths.checkpoints, keep: 1).list().isEmpty
     else { return }
-    _ = try check(ModelOutline.read(path: path), for: plan, path: path)
+    _ = try check(ModelOutline.read(path: ModelPath.weights(path)), for: plan, path: path)
   }
 
   /// A line for people.

@@ -1,4 +1,3 @@
-import Checkpoints
 import Deployment
 import Tensors
 
@@ -25,21 +24,9 @@ package struct ONNXExport: Sendable {
     of deploy: NamedTensors, description: ModelDescription, classNames: [String]
   ) throws -> [UInt8] {
     var description = description
-    if let resolution { (description.height, description.width) = (resolution, resolution) }
+    if let resolution { description.resize(to: resolution) }
     return try ONNX.bytes(
       of: deploy, description: description, input: input, classNames: classNames,
       producerVersion: Machine.programVersion)
-  }
-
-  /// Writes a file of deploy weights as ONNX, atomically, with the names of classes that lie beside it.
-  ///
-  /// - Parameter source: the file's path.
-  /// - Throws: where `file` holds training weights, which `repvgg fuse` turns into deploy weights.
-  package func write(_ file: ModelFile, source: String) throws {
-    let deploy = try file.require(.deploy, source: source)
-    let description = try ModelDescription(of: file, source: source)
-    let names = try LabelFile.names(beside: source, classes: description.classes)
-    try AtomicFile.write(
-      path: path, bytes: try bytes(of: deploy, description: description, classNames: names))
   }
 }

@@ -23,13 +23,15 @@ package enum TensorCheck {
 
   /// The same before values are read. Names that are missing or surplus are listed by block, wrong
   /// shapes beside the right ones.
+  ///
+  /// `mend`: what is said instead of what a configuration could do about it, where there is none.
   package static func check(
-    _ tensors: [TensorOutline], against table: ParameterTable
+    _ tensors: [TensorOutline], against table: ParameterTable, mend: String? = nil
   ) throws(ModelTensorsError) {
-    try checkNames(tensors.map(\.name), against: table.entries.map(\.name))
+    try checkNames(tensors.map(\.name), against: table.entries.map(\.name), mend: mend)
     let found = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
     let pairs = table.entries.compactMap { entry in found[entry.name].map { (entry, $0) } }
-    try checkShapes(pairs.map { Difference(entry: $0.0, shape: $0.1.shape) })
+    try checkShapes(pairs.map { Difference(entry: $0.0, shape: $0.1.shape) }, mend: mend)
     for (entry, tensor) in pairs {
       let needed = entry.kind == .batchCount ? "I64" : "F32"
       guard tensor.elementType == needed else {
@@ -40,12 +42,11 @@ package enum TensorCheck {
   }
 
   private static func checkNames(
-    _ names: [String], against expected: [String]
+    _ names: [String], against expected: [String], mend: String?
   ) throws(ModelTensorsError) {
     guard let difference = difference(of: names, from: expected) else { return }
     throw ModelTensorsError(
-      "the tensors are not those of this network: \(difference); check that the configuration names "
-        + "the architecture of the file")
+      "the tensors are not those of this network: \(difference); \(mend ?? configurationMend)")
   }
 
   /// Which of the `expected` names are missing in `names` and which are there beside them, block by
@@ -89,7 +90,12 @@ package enum TensorCheck {
   /// Where a tensor of this published name belongs: `stage0`, `stage2.3` or `linear`.
   package static func block(of name: String) -> String { BlockNames.key(of: name) }
 
-  private static func checkShapes(_ pairs: [Difference]) throws(ModelTensorsError) {
+  private static let configurationMend =
+    "check that the configuration names the architecture of the file"
+
+  private static func checkShapes(
+    _ pairs: [Difference], mend: String?
+  ) throws(ModelTensorsError) {
     let wrong = pairs.filter { $0.shape != $0.entry.shape }
     guard !wrong.isEmpty else { return }
     var parts = wrong.prefix(mostShapes).map {
@@ -97,7 +103,8 @@ package enum TensorCheck {
     }
     let more = wrong.count - mostShapes
     if more > 0 { parts.append("and \(more) more \(more == 1 ? "shape" : "shapes")") }
-    throw ModelTensorsError((parts + mends(of: wrong)).joined(separator: "; "))
+    let mends = mend.map { [$0] } ?? mends(of: wrong)
+    throw ModelTensorsError((parts + mends).joined(separator: "; "))
   }
 
   private static func mends(of wrong: [Difference]) -> [String] {
@@ -117,7 +124,7 @@ package enum TensorCheck {
       rest.removeAll { $0.channels != nil }
     }
     if !rest.isEmpty {
-      mends.append("check that the configuration names the architecture of the file")
+      mends.append(configurationMend)
     }
     return mends
   }

@@ -171,7 +171,7 @@ final class CampaignJob {
   /// What a whole delivery leaves.
   static let artifacts: Set<String> = [
     "certificate.json", "labels.txt", "tiny-card.md", "tiny-config.yaml",
-    "tiny-deploy.safetensors", "tiny-train.safetensors",
+    "tiny-deploy.onnx", "tiny-deploy.safetensors", "tiny-train.safetensors",
   ]
 
   /// SHA-256 over final weights, optimizer state and what is delivered of the network. Card,

@@ -29,7 +29,7 @@ extension ProgramTests {
       let names = files.compactMap { $0["name"] }
       for name in [
         "labels.txt", "tiny-config.yaml", "tiny-train.safetensors", "tiny-deploy.safetensors",
-        "tiny-card.md",
+        "tiny-deploy.onnx", "tiny-card.md",
       ] {
         #expect(names.contains(name))
       }

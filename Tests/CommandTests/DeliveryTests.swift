@@ -28,7 +28,9 @@ extension ProgramTests {
       #expect(refused.complaints[0].contains("deploy weights are not written"))
       #expect(try (certificate()["failures"] as? [Any])?.isEmpty == false)
       #expect(try certificate()["training_sha256"] as? String == digest(paths[0]))
-      #expect(!FileManager.default.fileExists(atPath: job.scratch.path(paths[1])))
+      for path in [paths[1], "out/artifacts/tiny-deploy.onnx", "out/artifacts/tiny-card.md"] {
+        #expect(!FileManager.default.fileExists(atPath: job.scratch.path(path)), "\(path)")
+      }
       let collected = try job.run(["collect", "out", "--output", "all"])
       #expect(collected.status == 65)
       #expect(collected.complaints.first?.contains("the certificate does not hold") == true)

@@ -14,7 +14,7 @@ import time
 
 import numpy
 
-RUNTIMES = ("torch", "torch_channels_last", "torch_compiled", "onnxruntime", "openvino")
+RUNTIMES = ("torch", "torch_channels_last", "torch_traced", "onnxruntime", "openvino")
 
 
 def load_torch(options):
@@ -35,7 +35,7 @@ def load_torch(options):
         if options.runtime == "torch_channels_last":
             layout = torch.channels_last
         network = network.to(memory_format=layout)
-        if options.runtime == "torch_compiled":
+        if options.runtime == "torch_traced":
             network = torch.jit.freeze(torch.jit.trace(
                 network, torch.zeros(options.batch, 3, options.resolution, options.resolution)))
 

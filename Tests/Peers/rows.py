@@ -134,7 +134,7 @@ def runtime(*runtimes, model="repvgg_a0", batch=32, figure=SPEED, steps=10, name
     return Side(name, [run_in(each) for each in runtimes], figure, steps)
 
 
-TORCH = ("torch", "torch_channels_last", "torch_compiled")
+TORCH = ("torch", "torch_channels_last", "torch_traced")
 
 
 def inference_rows():

@@ -118,9 +118,9 @@ enum CommandLineTable {
   private static let classify = CommandSpecification(
     name: .classify, summary: "Name the likeliest classes of image files",
     details: [
-      "Images are resized and cropped as in evaluation. Training weights are fused first.",
-      "Classes are named by labels.txt beside the weights, if it is there. An image that",
-      "cannot be read is named, the others are classified, and the exit code is that error's.",
+      "Images are resized and cropped as in evaluation; training weights are fused.",
+      "labels.txt beside the weights names the classes, if it is there. An image that",
+      "cannot be read is named, and the exit code is that error's.",
     ],
     positional: .one("MODEL", "Weights of either form: a file, a checkpoint or a run"),
     subject: PositionalSpecification(
@@ -162,7 +162,7 @@ enum CommandLineTable {
   private static let bench = CommandSpecification(
     name: .bench, summary: "Measure training steps, inference, the loader, collectives, kernels",
     details: [
-      "Under mpirun all ranks take part; inference and kernels are measured on one rank.",
+      "Under mpirun all ranks take part; inference and kernels run on one rank.",
       "Images are random but for the loader, which reads those of --data.",
     ],
     positional: .one(

@@ -28,7 +28,14 @@ enum BenchInferenceCommand {
     _ invocation: Invocation
   ) throws -> InferenceBenchmark.Subject {
     let model = invocation.text("--model") ?? "RepVGG-A0"
-    if [".safetensors", ".pth", ".pt"].contains(where: model.hasSuffix) { return .file(model) }
+    let weights = try ModelPath.weights(model, note: Speaker.complain)
+    if [".safetensors", ".pth", ".pt"].contains(where: weights.hasSuffix) {
+      guard invocation.text("--stem-stride") == nil else {
+        throw JobFailure(
+          .usage, "--stem-stride has no effect on weights, whose network is known; leave it out")
+      }
+      return .file(weights)
+    }
     let network = try BenchModel(invocation)
     return .architecture(
       network.architecture, channels: network.channels, height: network.height,
@@ -50,7 +57,7 @@ enum BenchInferenceCommand {
       ("slowest_batch", .double(report.slowestBatch)),
       ("seconds_to_first_result", .double(report.secondsToFirstResult)),
       ("peak_resident_bytes", .int(report.peakResidentBytes)),
-      ("network_bytes", .int(report.networkBytes)), ("cpu", .string(Machine.processor)),
+      ("network_bytes", report.networkBytes > 0 ? .int(report.networkBytes) : .null), ("cpu", .string(Machine.processor)),
     ])
   }
 

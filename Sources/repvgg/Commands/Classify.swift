@@ -14,10 +14,8 @@ enum ClassifyCommand {
     var settings = Classifier.Settings()
     settings.threads = invocation.integer("--threads") ?? 1
     settings.resolution = invocation.integer("--resolution") ?? 0
-    let classifier = try Classifier(
-      path: ModelPath.weights(invocation.positionals[0], note: Speaker.complain),
-      settings: settings,
-      pool: Machine.pool(threads: settings.threads))
+    let classifier = try Classifier.load(
+      invocation.positionals[0], settings: settings, note: Speaker.complain)
     let reader = classifier.reader(of: files)
     let count = min(invocation.integer("--top") ?? 5, classifier.description.classes)
     var results: [(file: String, guesses: [Classifier.Guess])] = []

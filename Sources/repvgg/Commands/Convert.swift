@@ -7,7 +7,12 @@ import Tensors
 /// `repvgg convert IN OUT --keys SCHEME`: the same tensors under other names.
 enum ConvertCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
-    let (input, output) = (invocation.positionals[0], invocation.positionals[1])
+    let input = try ModelPath.weights(invocation.positionals[0], note: Speaker.complain)
+    let output = invocation.positionals[1]
+    guard ![".pth", ".pt", ".onnx"].contains(where: output.hasSuffix) else {
+      throw JobFailure(
+        .usage, "\(output): what is written is a safetensors file; give OUT such a name")
+    }
     try OutputFile.require(output, isNot: input, option: "OUT")
     let scheme = scheme(invocation)
     let file = try ModelFile.read(path: input)
