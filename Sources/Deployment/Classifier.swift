@@ -40,11 +40,13 @@ package final class Classifier {
   /// `description` of the file's network on the images that are to come; `names` of the classes, or
   /// none.
   package init(
-    _ file: ModelFile, description: ModelDescription, names: [String], settings: Settings,
+    _ file: consuming ModelFile, description: ModelDescription, names: [String], settings: Settings,
     pool: WorkerPool
   ) throws {
     precondition(names.isEmpty || names.count == description.classes, "a name for every class")
     let deploy = file.form == .deploy ? file.tensors : try Fuse.deployTensors(from: file.tensors)
+    // The weights are wanted once more only, transformed.
+    _ = consume file
     labels = names.isEmpty ? (0..<description.classes).map { "class \($0)" } : names
     batch = settings.batch
     network = try DeployNetwork(

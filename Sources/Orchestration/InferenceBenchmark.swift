@@ -103,12 +103,13 @@ package struct InferenceBenchmark {
       }
       let deploy =
         file.form == .deploy ? file.tensors : try Fuse.deployTensors(from: file.tensors)
+      _ = consume file
       return (try network(description, weights: deploy), description)
     }
   }
 
   private func network(
-    _ description: ModelDescription, weights: NamedTensors?
+    _ description: ModelDescription, weights: consuming NamedTensors?
   ) throws -> Network {
     let shape = NetworkShape(
       blocks: description.blocks, classes: description.classes, shards: 1,

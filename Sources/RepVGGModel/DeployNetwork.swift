@@ -35,9 +35,11 @@ package final class DeployNetwork {
   /// Images that pass through the layers of small images together. Likewise.
   private static let mostTogether = 16
 
-  /// `tensors`: deploy weights with published names and shapes. `shape.shards` chunks of at most
-  /// `shape.shardCapacity` images are evaluated together.
-  package init(shape: NetworkShape, tensors: NamedTensors, pool: WorkerPool) throws {
+  /// `tensors`: deploy weights with published names and shapes, which are given back one after the other
+  /// where nobody else holds them. `shape.shards` chunks of at most `shape.shardCapacity` images are
+  /// evaluated together.
+  package init(shape: NetworkShape, tensors: consuming NamedTensors, pool: WorkerPool) throws {
+    var tensors = tensors
     self.shape = shape
     self.pool = pool
     let table = ParameterTable.deploy(blocks: shape.blocks, classes: shape.classes)
@@ -62,8 +64,10 @@ package final class DeployNetwork {
     workspace = space
     let staging = Arena(count: max(needs.map(\.weights).max() ?? 0, head.weightCount))
     layers = shape.blocks.map {
-      DeployLayer(
+      let layer = DeployLayer(
         $0, tensors: tensors, table: entries, staging: staging.base, space: space, pool: pool)
+      tensors.removeValue("\($0.key).rbr_reparam.weight")
+      return layer
     }
     head.load(tensors, table: entries, staging: staging.base, space: space, pool: pool)
     self.head = head

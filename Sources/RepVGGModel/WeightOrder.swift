@@ -30,13 +30,16 @@ package enum WeightOrder {
       let (outputs, inputs) = (entry.shape[0], entry.shape[1])
       let taps = entry.shape[2] * entry.shape[3]
       let groupOutputs = outputs / entry.groups
-      for output in 0..<outputs {
-        let (group, column) = output.quotientAndRemainder(dividingBy: groupOutputs)
+      // A cache line of outputs at a time: both sides are then walked along lines.
+      for first in stride(from: 0, to: outputs, by: 16) {
         for input in 0..<inputs {
-          for tap in 0..<taps {
-            body(
-              ((group * taps + tap) * inputs + input) * groupOutputs + column,
-              (output * inputs + input) * taps + tap)
+          for output in first..<min(first + 16, outputs) {
+            let (group, column) = output.quotientAndRemainder(dividingBy: groupOutputs)
+            for tap in 0..<taps {
+              body(
+                ((group * taps + tap) * inputs + input) * groupOutputs + column,
+                (output * inputs + input) * taps + tap)
+            }
           }
         }
       }

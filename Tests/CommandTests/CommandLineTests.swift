@@ -3,8 +3,9 @@ import Testing
 import _TestSupport
 
 private let commands = [
-  "train", "plan", "evaluate", "fuse", "convert", "inspect", "replay", "bench", "doctor", "collect",
-  "data", "checkpoint", "completion", "help", "version",
+  "train", "plan", "evaluate", "fuse", "certify", "convert", "classify", "inspect", "replay",
+  "bench",
+  "doctor", "collect", "data", "checkpoint", "completion", "help", "version",
 ]
 
 /// A command line that must be refused, and what must be said about it.
@@ -98,7 +99,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(["collect", "--output", "d"], "RUN is missing; see repvgg collect --help"),
     .init(
       ["bench", "stpe"],
-      "WHAT 'stpe' is none of step, loader, collectives, kernels, did you mean step?; see repvgg bench --help"
+      "WHAT 'stpe' is none of step, inference, loader, collectives, kernels, did you mean step?; see repvgg bench --help"
     ),
     .init(
       ["bench", "step", "--resolution", "5000"],
@@ -283,7 +284,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     #expect(try offers("train", "t") == ["two words.yaml"])
     #expect(try offers("train", "--output", "") == ["runs"])
     #expect(try offers("train", "--threads", "").isEmpty)
-    #expect(try offers("bench", "") == ["step", "loader", "collectives", "kernels"])
+    #expect(try offers("bench", "") == ["step", "inference", "loader", "collectives", "kernels"])
     #expect(try offers("doctor", "").isEmpty)
   }
 

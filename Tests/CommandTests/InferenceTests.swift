@@ -86,6 +86,30 @@ import _TestSupport
     #expect(lines.allSatisfy { $0.contains("class") })
   }
 
+  /// What is no picture, or a damaged or outsized one, is named, and the others are classified.
+  @Test func whatIsNoPictureIsNamed() throws {
+    let picture = try job.scratch.read(Self.pictures[0].file)
+    // Height and width of a JPEG's first frame.
+    let frame = try #require(
+      picture.indices.dropLast().first {
+        picture[$0] == 0xff && picture[$0 + 1] == 0xc0
+      })
+    var giant = picture
+    giant.replaceSubrange(frame + 5..<frame + 9, with: [0xff, 0xdc, 0xff, 0xdc])
+    let files: [(name: String, bytes: [UInt8])] = [
+      ("empty.jpg", []), ("cut.jpg", Array(picture.prefix(picture.count / 2))),
+      ("giant.jpg", giant), ("moving.jpg", Array("GIF89a".utf8) + [UInt8](repeating: 0, count: 40)),
+      ("page.png", Array("<!DOCTYPE html><html></html>".utf8)),
+    ]
+    for file in files { try job.scratch.write(file.bytes, to: file.name) }
+    try job.scratch.write("x", to: "directory.jpg/x")
+    let names = files.map(\.name) + ["directory.jpg"]
+    let result = try job.run(["classify", deploy] + names + [Self.pictures[1].file])
+    #expect(result.status == 65 && result.complaints.count == names.count, "\(result.stderr)")
+    for (complaint, name) in zip(result.complaints, names) { #expect(complaint.contains(name)) }
+    #expect(result.stdout.hasPrefix(Self.pictures[1].file + "\n"))
+  }
+
   @Test func namesOfOtherClassesAreRefused() throws {
     try job.scratch.write("one\ntwo\n", to: "other/labels.txt")
     try FileManager.default.copyItem(
@@ -119,8 +143,18 @@ import _TestSupport
 
   // MARK: C
 
+  /// Builds for a sanitizer lie in directories of their names.
+  private static var builtPlainly: Bool {
+    guard let library = try? builtProgram("libRepVGG.so") else { return true }
+    return !["address", "thread"].contains { library.contains("/\($0)/") }
+  }
+
   /// The example of the documents, compiled by the C compiler and run.
-  @Test func theExampleInC() throws {
+  @Test(
+    .enabled(
+      if: InferenceTests.builtPlainly, "a program of the C compiler cannot load a sanitized library"
+    ))
+  func theExampleInC() throws {
     let library = try builtProgram("libRepVGG.so")
     let directory = (library as NSString).deletingLastPathComponent
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
