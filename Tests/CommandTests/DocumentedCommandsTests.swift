@@ -9,6 +9,7 @@ struct DocumentedCommandsTests {
   /// Beginnings of commands that no test runs, and why. Their options are still checked against
   /// the help of the script or program.
   private static let exceptions: [(beginning: [String], reason: String)] = [
+    (["cc"], "InferenceTests compiles that program and runs it"),
     (["launch/quickstart"], "trains for minutes"),
     (["launch/test"], "runs these tests"),
     ([".ci/run"], "runs these tests"),

@@ -29,7 +29,8 @@ import Testing
     let memory = CostModel(blocks: blocks, classes: 10).memory(
       layout: network.layout,
       load: CostModel.Load(
-        shards: shards, shardSize: 4, threads: threads, prefetch: 2, datasetBytes: 0))
+        shards: shards, shardSize: 4, threads: threads, prefetch: 2, datasetBytes: 0,
+        panelWidth: KernelBuild.panelWidth))
     let planned =
       memory.shardScratch + memory.activations + memory.activationGradients + memory.scratch
     let error = Double(abs(planned - network.workingBytes)) / Double(network.workingBytes)
@@ -49,7 +50,9 @@ import Testing
       otherSizes: sizes, pool: WorkerPool(threads: 2))
     let memory = CostModel(blocks: largest, classes: 10).memory(
       layout: network.layout,
-      load: CostModel.Load(shards: 1, shardSize: 4, threads: 2, prefetch: 2, datasetBytes: 0),
+      load: CostModel.Load(
+        shards: 1, shardSize: 4, threads: 2, prefetch: 2, datasetBytes: 0,
+        panelWidth: KernelBuild.panelWidth),
       otherSizes: sizes)
     let planned =
       memory.shardScratch + memory.activations + memory.activationGradients + memory.scratch

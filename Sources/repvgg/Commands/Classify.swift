@@ -25,7 +25,9 @@ enum ClassifyCommand {
         let logits = try classifier.logits(file: index, of: reader)
         let guesses = classifier.guesses(logits, count: count)
         results.append((file, guesses))
-        if !invocation.flag("--json") { say(results[results.count - 1], isFirst: index == 0) }
+        if !invocation.flag("--json") {
+          say(results[results.count - 1], isFirst: results.count == 1)
+        }
       } catch {
         // The others are still wanted; what is wrong is said at once, and the code is the first's.
         Speaker.complain("\(error)")
