@@ -57,7 +57,8 @@ enum BenchInferenceCommand {
       ("slowest_batch", .double(report.slowestBatch)),
       ("seconds_to_first_result", .double(report.secondsToFirstResult)),
       ("peak_resident_bytes", .int(report.peakResidentBytes)),
-      ("network_bytes", report.networkBytes > 0 ? .int(report.networkBytes) : .null), ("cpu", .string(Machine.processor)),
+      ("network_bytes", report.networkBytes > 0 ? .int(report.networkBytes) : .null),
+      ("cpu", .string(Machine.processor)),
     ])
   }
 
