@@ -27,8 +27,6 @@ package struct Convolution: Sendable, Equatable {
   /// Whether the passes take the weights as they lie in memory and transform a panel of them where it
   /// is multiplied, and a panel of the weight gradient likewise (`packing(images:)`).
   package private(set) var packsInPasses = false
-  /// Whether smaller tiles are taken where larger ones save few products (`keepingWeights()`).
-  private var savesWeights = false
 
   package init(
     kernel: Int, stride: Int, groups: Int, inputChannels: Int, outputChannels: Int,
@@ -55,14 +53,6 @@ package struct Convolution: Sendable, Equatable {
     return convolution
   }
 
-  /// The convolution as inference makes it, which keeps its weights transformed: F(5x5, 3x3) has 49
-  /// matrices of them where F(4x4, 3x3) has 36, and for one image reading them is most of the time.
-  package func keepingWeights() -> Convolution {
-    var convolution = self
-    convolution.savesWeights = true
-    return convolution
-  }
-
   package var padding: Int { kernel / 2 }
   package var taps: Int { kernel * kernel }
   package var outputHeight: Int { (inputHeight + stride - 1) / stride }
@@ -83,7 +73,7 @@ package struct Convolution: Sendable, Equatable {
     guard kernel == 3 && stride == 1 && min(groupInputs, groupOutputs) >= 8 else { return .direct }
     let (four, five) = (tiles(4) * 36, tiles(5) * 49)
     guard 3 * min(four, five) <= 2 * 9 * inputPixels else { return .direct }
-    return five < four && !(savesWeights && 3 * four <= 4 * five) ? .winograd5 : .winograd4
+    return five < four ? .winograd5 : .winograd4
   }
 
   /// Tiles of an image, of `size` x `size` outputs.

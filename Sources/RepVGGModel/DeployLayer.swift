@@ -21,7 +21,7 @@ final class DeployLayer {
   /// Elements of the workspace that the layer of `shape` takes for `images` images at a time: of the
   /// shared part, of each thread's, and of the weights as files order them.
   static func needs(_ shape: BlockShape, images: Int) -> (shared: Int, worker: Int, weights: Int) {
-    let convolution = shape.convolution(kernel: 3).keepingWeights()
+    let convolution = shape.convolution(kernel: 3)
     if StemConvolution.applies(to: convolution) {
       let stem = StemConvolution(convolution)
       return (0, stem.workerCount, convolution.weightCount)
@@ -39,7 +39,7 @@ final class DeployLayer {
     staging: UnsafeMutablePointer<Float>, space: Workspace, pool: WorkerPool
   ) {
     self.shape = shape
-    let convolution = shape.convolution(kernel: 3).keepingWeights()
+    let convolution = shape.convolution(kernel: 3)
     let reader = TensorReader(tensors: tensors, table: table)
     reader.copy("\(shape.key).rbr_reparam.weight", to: staging)
     bias = Arena(count: shape.outputChannels)
