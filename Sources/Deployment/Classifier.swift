@@ -15,8 +15,6 @@ package final class Classifier {
     package var threads = 1
     /// Images that are computed together at most.
     package var batch = 1
-    /// Pixels of a side in place of the model's own, for who describes it; 0 takes that.
-    package var resolution = 0
 
     package init() {}
   }
@@ -29,7 +27,7 @@ package final class Classifier {
   }
 
   package let description: ModelDescription
-  /// Of every class by its label; the numbers where the model has no names.
+  /// Of every class by its label; `class 7` where the model has no names.
   package let labels: [String]
   package let batch: Int
   private let network: DeployNetwork

@@ -92,11 +92,7 @@ package struct ModelDescription: Sendable, Equatable {
       mean: try text.numbers("mean", count: channels),
       standardDeviation: try text.numbers("standard_deviation", count: channels, above: 0),
       evaluationSide: try text.side(), name: text.values["name"])
-    if let gaps = file.outline.gaps {
-      throw DeploymentError(
-        .badModel,
-        "\(source): holds no whole network: \(gaps); check the file\(file.outline.remarkOnNames)")
-    }
+    try file.outline.requireWhole(source: source)
     try requireFit(file.completedTensors, form: file.form, source: source)
   }
 }

@@ -75,11 +75,7 @@ package struct ModelFile: Sendable {
         "\(source): these are \(form.rawValue) weights; this command needs \(needed.rawValue) "
           + "weights")
     }
-    if let gaps = outline.gaps {
-      throw DeploymentError(
-        .badModel,
-        "\(source): holds no whole network: \(gaps); check the file\(outline.remarkOnNames)")
-    }
+    try outline.requireWhole(source: source)
     return tensors
   }
 

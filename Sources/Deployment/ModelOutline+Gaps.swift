@@ -1,6 +1,13 @@
 import RepVGGModel
 
 extension ModelOutline {
+  /// Throws where the tensors are no whole network, block by block.
+  func requireWhole(source: String) throws(DeploymentError) {
+    guard let gaps else { return }
+    throw DeploymentError(
+      .badModel, "\(source): holds no whole network: \(gaps); check the file\(remarkOnNames)")
+  }
+
   /// What is missing in blocks, or in the classifier, that have to have it, and what no block has; nil
   /// where the tensors are whole, whatever the architecture. Counts of batches may be missing.
   package var gaps: String? {

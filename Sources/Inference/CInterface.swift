@@ -74,15 +74,7 @@ package func repvgg_run(
   _ model: OpaquePointer?, _ pixels: UnsafePointer<UInt8>?, _ images: Int,
   _ logits: UnsafeMutablePointer<Float>?
 ) -> CInt {
-  guard let model = loaded(model) else { return ExitCode.usage.rawValue }
-  return model.attempt {
-    guard let pixels, let logits else { throw missingArgument }
-    guard images >= 0 else { throw tooManyImages }
-    let classifier = model.classifier
-    model.forEachBatch(of: images, into: logits) { first, count in
-      classifier.logits(bytes: pixels + first * classifier.imageCount, count: count)
-    }
-  }
+  run(model, pixels, images, logits) { $0.logits(bytes: $1, count: $2) }
 }
 
 @c @implementation
@@ -90,13 +82,22 @@ package func repvgg_run_normalised(
   _ model: OpaquePointer?, _ values: UnsafePointer<Float>?, _ images: Int,
   _ logits: UnsafeMutablePointer<Float>?
 ) -> CInt {
+  run(model, values, images, logits) { $0.logits($1, count: $2) }
+}
+
+/// `compute`: the logits of so many images that begin at a pixel.
+private func run<Pixel>(
+  _ model: OpaquePointer?, _ pixels: UnsafePointer<Pixel>?, _ images: Int,
+  _ logits: UnsafeMutablePointer<Float>?,
+  _ compute: (Classifier, UnsafePointer<Pixel>, Int) -> UnsafePointer<Float>
+) -> CInt {
   guard let model = loaded(model) else { return ExitCode.usage.rawValue }
   return model.attempt {
-    guard let values, let logits else { throw missingArgument }
+    guard let pixels, let logits else { throw missingArgument }
     guard images >= 0 else { throw tooManyImages }
     let classifier = model.classifier
     model.forEachBatch(of: images, into: logits) { first, count in
-      classifier.logits(values + first * classifier.imageCount, count: count)
+      compute(classifier, pixels + first * classifier.imageCount, count)
     }
   }
 }

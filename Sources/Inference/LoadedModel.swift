@@ -15,9 +15,9 @@ final class LoadedModel {
     var settings = Classifier.Settings()
     settings.threads = try Self.value(options.threads, 1, most: 1024, "threads")
     settings.batch = try Self.value(options.batch, 1, most: 65_536, "batch")
-    settings.resolution = try Self.value(options.resolution, 0, most: 4096, "resolution")
+    let resolution = try Self.value(options.resolution, 0, most: 4096, "resolution")
     BLAS.useOneThread()
-    classifier = try Classifier.load(path, settings: settings)
+    classifier = try Classifier.load(path, settings: settings, resolution: resolution)
     labels = classifier.labels.map(Self.copy)
     error = Self.copy("")
   }

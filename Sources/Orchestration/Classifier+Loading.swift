@@ -5,17 +5,17 @@ import RunPlanning
 extension Classifier {
   /// Loads the weights that a person names (`ModelPath`), with the names of classes beside them.
   ///
-  /// `note` takes what a person should know.
+  /// `resolution`: pixels of a side in place of the model's own; 0 takes that. `note` takes what a person should know.
   ///
   /// - Throws: what reading and recognising the file throws, and `.configuration` where the network on
   ///   images of its size is more than this machine holds.
   package static func load(
-    _ path: String, settings: Settings, note: (String) -> Void = { _ in }
+    _ path: String, settings: Settings, resolution: Int = 0, note: (String) -> Void = { _ in }
   ) throws -> Classifier {
     let path = try ModelPath.weights(path, note: note)
     let file = try ModelFile.read(path: path)
     var description = try ModelDescription(of: file, source: path)
-    if settings.resolution > 0 { description.resize(to: settings.resolution) }
+    if resolution > 0 { description.resize(to: resolution) }
     try MemoryLimit.require(
       .evaluationOfDeployForm,
       of: CostModel(blocks: description.blocks, classes: description.classes),

@@ -12,11 +12,11 @@ final class ClassifierHead {
   private let featureGradients: Arena
   private let logitArena: Arena
 
-  init(shape: NetworkShape, pool: WorkerPool, trains: Bool) {
+  init(shape: NetworkShape, pool: WorkerPool) {
     self.shape = shape
     self.pool = pool
     features = Arena(count: shape.imageCapacity * shape.features)
-    featureGradients = Arena(count: trains ? shape.imageCapacity * shape.features : 0)
+    featureGradients = Arena(count: shape.imageCapacity * shape.features)
     logitArena = Arena(count: shape.imageCapacity * shape.classes)
   }
 

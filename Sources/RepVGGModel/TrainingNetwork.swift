@@ -63,7 +63,7 @@ package final class TrainingNetwork {
       shape: shape, otherSizes: otherSizes, threads: pool.threads,
       largestGradient: layout.largestGradient(blocks: shape.blocks))
     counter = GradientCounter(pool: pool, shards: shape.shards, slots: memory.counterSlots)
-    head = ClassifierHead(shape: shape, pool: pool, trains: true)
+    head = ClassifierHead(shape: shape, pool: pool)
     finder = PlaceFinder(
       layout: layout, parameters: parameters, gradients: gradients, statistics: statistics,
       statisticsPlaces: places)

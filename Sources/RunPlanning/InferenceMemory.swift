@@ -23,7 +23,3 @@ package struct InferenceMemory: Sendable, Equatable {
     }
   }
 }
-
-extension CostModel {
-  package var inferenceMemory: InferenceMemory { InferenceMemory(blocks) }
-}

@@ -16,18 +16,7 @@ extension ProgramTests {
       let network = Architecture(
         stemWidth: 16, depths: [2], widths: [16], squeezeExcitation: true)
       let blocks = network.blocks(inputChannels: 3, height: 32, width: 32)
-      var tensors = NamedTensors()
-      for (index, entry) in ParameterTable.training(blocks: blocks, classes: 3).entries.enumerated()
-      {
-        let values = testValues(entry.count, seed: UInt64(index + 1))
-        tensors[entry.name] =
-          switch entry.kind {
-          case .batchCount: Tensor(shape: [], integers: [Int64(index)])
-          case .batchNormScale, .runningVariance:
-            Tensor(shape: entry.shape, values.map { 1.5 + $0 })
-          default: Tensor(shape: entry.shape, values)
-          }
-      }
+      var tensors = testWeights(.training(blocks: blocks, classes: 3))
       if form == .deploy { tensors = try Fuse.deployTensors(from: tensors) }
       tensors.metadata = ["format": "pt", "form": form.rawValue]
       return tensors

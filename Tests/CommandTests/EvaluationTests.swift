@@ -38,24 +38,9 @@ extension ProgramTests {
       return try JPEGSettings().encode(image)
     }
 
-    private func weights(_ table: ParameterTable) -> NamedTensors {
-      var tensors = NamedTensors()
-      for (index, entry) in table.entries.enumerated() {
-        let values = testValues(entry.count, seed: UInt64(index + 1))
-        tensors[entry.name] =
-          switch entry.kind {
-          case .batchCount: Tensor(shape: [], integers: [7])
-          case .batchNormScale, .runningVariance:
-            Tensor(shape: entry.shape, values.map { 1.5 + $0 })
-          default: Tensor(shape: entry.shape, values)
-          }
-      }
-      return tensors
-    }
-
     private func weights(_ scratch: ScratchDirectory) throws -> NamedTensors {
       let config = try RunConfig.load(path: scratch.path("c.yaml"))
-      return weights(
+      return testWeights(
         .training(
           blocks: config.model.architecture.blocks(inputChannels: 3, height: 32, width: 32),
           classes: 3))

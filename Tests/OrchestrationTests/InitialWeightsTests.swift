@@ -32,20 +32,7 @@ import _TestSupport
   // MARK: - Files
 
   /// Weights of the configuration's network that no run has begun with.
-  private func weights() throws -> NamedTensors {
-    var tensors = NamedTensors()
-    for (index, entry) in try plan().trainingTable.entries.enumerated() {
-      let values = testValues(entry.count, seed: UInt64(index + 1))
-      tensors[entry.name] =
-        switch entry.kind {
-        case .batchCount: Tensor(shape: [], integers: [Int64(index)])
-        case .batchNormScale, .runningVariance:
-          Tensor(shape: entry.shape, values.map { 1.5 + $0 })
-        default: Tensor(shape: entry.shape, values)
-        }
-    }
-    return tensors
-  }
+  private func weights() throws -> NamedTensors { testWeights(try plan().trainingTable) }
 
   private func write(_ tensors: NamedTensors) throws {
     try scratch.write(tensors.safetensorsBytes(), to: "w.safetensors")

@@ -13,9 +13,9 @@ enum ClassifyCommand {
     let files = Array(invocation.positionals.dropFirst())
     var settings = Classifier.Settings()
     settings.threads = invocation.integer("--threads") ?? 1
-    settings.resolution = invocation.integer("--resolution") ?? 0
     let classifier = try Classifier.load(
-      invocation.positionals[0], settings: settings, note: Speaker.complain)
+      invocation.positionals[0], settings: settings,
+      resolution: invocation.integer("--resolution") ?? 0, note: Speaker.complain)
     let reader = classifier.reader(of: files)
     let count = min(invocation.integer("--top") ?? 5, classifier.description.classes)
     var results: [(file: String, guesses: [Classifier.Guess])] = []
