@@ -37,8 +37,10 @@ package struct Collection {
       }
     }
     found.sort { ($0.deployMACs, $0.name) < ($1.deployMACs, $1.name) }
-    try makeDirectory(output)
-    try requireOwnOrEmpty(output)
+    // It may be renewed; anything else that lies there is not ours to write into.
+    try OutputDirectory.require(
+      output, isEmptyOr: "collection of runs", markedBy: Self.tableFile, option: "--output")
+    try OutputDirectory.make(output, option: "--output")
     if let measure {
       for index in found.indices {
         found[index].inferenceImagesPerSecond = try measure(found[index].deployWeights)
@@ -77,7 +79,7 @@ package struct Collection {
       throw JobFailure(.missingInput, "\(run.artifacts): cannot be read")
     }
     let target = "\(output)/\(run.name)"
-    try makeDirectory(target)
+    try OutputDirectory.make(target, option: "--output")
     try AtomicFile.remove(path: "\(target)/\(Self.certificateFile)")
     let others = names.filter { !$0.hasPrefix(".") && $0 != Self.certificateFile }.sorted()
     let files =
@@ -94,25 +96,6 @@ package struct Collection {
       }
       let name = (file as NSString).lastPathComponent
       try AtomicFile.write(path: "\(target)/\(name)", bytes: Array(data))
-    }
-  }
-
-  /// A collection may be renewed; anything else that lies there is not ours to write into.
-  private func requireOwnOrEmpty(_ path: String) throws {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    guard names.isEmpty || names.contains(Self.tableFile) else {
-      throw JobFailure(
-        .cannotCreate,
-        "\(path): not empty and not a collection of runs (no \(Self.tableFile)); choose another "
-          + "--output")
-    }
-  }
-
-  private func makeDirectory(_ path: String) throws {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw JobFailure(.cannotCreate, "\(path): cannot make the directory; choose another --output")
     }
   }
 }

@@ -60,89 +60,24 @@ package struct Delivery {
       try coordinator.evaluated(
         results.second, step: worker.stepsDone, split: "test", form: "deploy")
       try coordinator.saveAndWait(worker.copy)
-      let certificate = try write(
-        training, deploy, certify(training, deploy, results), results)
+      let certificate = try Artifacts(
+        plan: worker.plan, step: worker.stepsDone, best: worker.best, training: training,
+        deploy: deploy, results: results,
+        certificate: certify(training, deploy, results)
+      ).write(to: worker.plan.paths)
       try coordinator.finished(
         step: worker.stepsDone, weightsSHA256: certificate.trainingSHA256, replaced: replaced,
         rows: rows(certificate, results.first, results.second))
     }
   }
 
-  private typealias Results = (
-    first: Evaluation.Result, second: Evaluation.Result, comparison: Evaluation.Comparison
-  )
-
   private func certify(
-    _ training: NamedTensors, _ deploy: NamedTensors, _ results: Results
+    _ training: NamedTensors, _ deploy: NamedTensors, _ results: Artifacts.Results
   ) throws -> FuseCertificate {
     try FuseCertificate(
       model: worker.plan.config.name, training: training, deploy: deploy,
       comparison: FuseCertificate.Comparison(results, split: "test"),
       tolerances: worker.plan.config.fuse)
-  }
-
-  /// The certificate is written in any case, and last, so that where one lies it speaks of what
-  /// lies beside it; deploy weights in both formats and the card only when it holds, and older ones do not outlive
-  /// one that does not. Returns the certificate with the hashes of the files.
-  private func write(
-    _ training: NamedTensors, _ deploy: NamedTensors, _ certificate: FuseCertificate,
-    _ results: Results
-  ) throws -> FuseCertificate {
-    let paths = worker.plan.paths
-    Failpoint.pass(.beforeExport)
-    for path in [paths.certificate, paths.card] { try AtomicFile.remove(path: path) }
-    var files: [FuseCertificate.File] = []
-    func put(_ bytes: [UInt8], at path: String) throws {
-      try AtomicFile.write(path: path, bytes: bytes)
-      let name = path.split(separator: "/").last.map(String.init) ?? path
-      files.append(FuseCertificate.File(name: name, sha256: SHA256Digest.hex(bytes)))
-    }
-    try put(Array(ClassNames.text(labels).utf8), at: paths.labels)
-    try put(Array(worker.plan.config.yaml().utf8), at: paths.resolvedConfiguration)
-    try put(described(training, .training).safetensorsBytes(), at: paths.trainingWeights)
-    var certificate = certificate
-    certificate.trainingFileSHA256 = files.last?.sha256
-    Failpoint.pass(.midExport)
-    if certificate.holds {
-      try put(described(deploy, .deploy).safetensorsBytes(), at: paths.deployWeights)
-      certificate.deployFileSHA256 = files.last?.sha256
-      try put(
-        ONNX.bytes(
-          of: deploy, description: ModelDescription(worker.plan), input: .normalised,
-          classNames: worker.plan.data.classNames.isEmpty ? [] : labels,
-          producerVersion: worker.plan.machine.programVersion), at: paths.onnx)
-      let card = ModelCard(
-        plan: worker.plan, step: worker.stepsDone, training: results.first,
-        deploy: results.second, best: worker.best, certificate: certificate, files: files)
-      try put(Array(card.text.utf8), at: paths.card)
-    } else {
-      for path in [paths.deployWeights, paths.onnx] { try AtomicFile.remove(path: path) }
-    }
-    certificate.files = files
-    try AtomicFile.write(path: paths.certificate, bytes: try certificate.json())
-    Failpoint.pass(.exported)
-    guard certificate.holds else {
-      throw JobFailure(
-        .numerics,
-        "the deploy network is not the trained one: \(certificate.failures[0]); deploy weights are "
-          + "not written; see \(paths.certificate)")
-    }
-    return certificate
-  }
-
-  /// A name of each class by its label.
-  private var labels: [String] {
-    ClassNames.complete(worker.plan.data.classNames, count: worker.plan.classes)
-  }
-
-  /// What somebody who finds the file alone wants to know.
-  private func described(_ tensors: NamedTensors, _ form: ModelForm) -> NamedTensors {
-    var tensors = tensors
-    tensors.metadata = ModelDescription(worker.plan).metadata
-    tensors.metadata["format"] = "pt"
-    tensors.metadata["form"] = form.rawValue
-    tensors.metadata["made_by"] = "repvgg \(worker.plan.machine.programVersion)"
-    return tensors
   }
 
   private func rows(

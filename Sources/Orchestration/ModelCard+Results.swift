@@ -66,8 +66,9 @@ extension ModelCard {
       "```sh\nrepvgg classify \(deploy) picture.jpg\n"
       + "repvgg evaluate \(deploy) --config \(settings)\n"
       + "repvgg certify \(config.name)-train.safetensors \(deploy)\n```\n\n"
-      + "The tensors have the names of the published code; `repvgg convert` gives them those of "
-      + "timm or mmpretrain."
+      + "The tensors have the names of \(Self.owner(of: scheme)); `repvgg convert` gives them "
+      + "those of "
+      + KeyScheme.allCases.filter { $0 != scheme }.map(Self.owner).joined(separator: " or ") + "."
     if let network = files.first(where: { $0.name.hasSuffix(".onnx") }) {
       text +=
         "\n\n```python\nimport onnxruntime\n\n"
@@ -75,6 +76,10 @@ extension ModelCard {
         + "logits = session.run(None, {session.get_inputs()[0].name: images})[0]\n```"
     }
     return text
+  }
+
+  private static func owner(of scheme: KeyScheme) -> String {
+    scheme == .published ? "the published code" : scheme.rawValue
   }
 
   var hashes: String {

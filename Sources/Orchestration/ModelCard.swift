@@ -16,15 +16,18 @@ package struct ModelCard {
   let best: RunState.Best?
   let certificate: FuseCertificate
   let files: [FuseCertificate.File]
+  let scheme: KeyScheme
 
   /// - Parameters:
   ///   - step: of the weights.
   ///   - training: accuracy before the fuse, on the test images; `deploy`: after it.
   ///   - best: of all evaluations of the run.
   ///   - files: what lies beside the card, in the order in which it is listed.
+  ///   - scheme: the names of the tensors in the safetensors files.
   package init(
     plan: RunPlan, step: Int, training: Evaluation.Result, deploy: Evaluation.Result,
-    best: RunState.Best?, certificate: FuseCertificate, files: [FuseCertificate.File]
+    best: RunState.Best?, certificate: FuseCertificate, files: [FuseCertificate.File],
+    scheme: KeyScheme
   ) {
     self.plan = plan
     self.step = step
@@ -33,6 +36,7 @@ package struct ModelCard {
     self.best = best
     self.certificate = certificate
     self.files = files
+    self.scheme = scheme
   }
 
   var config: RunConfig { plan.config }

@@ -170,7 +170,8 @@ package struct RunSnapshot: Sendable {
       safetensors: checkpoint.read(Self.averageFile), path: checkpoint.path(Self.averageFile))
   }
 
-  private static func readState(of checkpoint: Checkpoint) throws -> RunState {
+  /// What a checkpoint says of its run, without the tensors.
+  package static func readState(of checkpoint: Checkpoint) throws -> RunState {
     struct Format: Decodable { var format: Int }
     let data = Data(try checkpoint.read(stateFile))
     let path = checkpoint.path(stateFile)

@@ -128,7 +128,8 @@ extension RunPlan {
     /// The configuration with every key resolved.
     package var resolvedConfiguration: String
 
-    package init(runDirectory: String, name: String) {
+    /// `artifacts`: where they lie, if not in the run's directory.
+    package init(runDirectory: String, name: String, artifacts place: String? = nil) {
       func inside(_ directory: String, _ file: String) -> String {
         directory.hasSuffix("/") ? directory + file : "\(directory)/\(file)"
       }
@@ -140,7 +141,7 @@ extension RunPlan {
       checkpoints = inside(runDirectory, "checkpoints")
       attempts = inside(runDirectory, "attempts.json")
       classes = inside(runDirectory, "classes.txt")
-      artifacts = inside(runDirectory, "artifacts")
+      artifacts = place ?? inside(runDirectory, "artifacts")
       labels = inside(artifacts, "labels.txt")
       trainingWeights = inside(artifacts, "\(name)-train.safetensors")
       deployWeights = inside(artifacts, "\(name)-deploy.safetensors")

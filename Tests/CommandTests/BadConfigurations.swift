@@ -113,10 +113,10 @@ extension BadInput {
     BadInput("unknown split", 64, ["--split"]) { site in
       ["evaluate", site.trained.deploy, "--config", TinyJob.configuration, "--split", "val"]
     },
-    BadInput("fuse without output", 64, ["--output FILE is missing"]) {
+    BadInput("fuse without output", 64, ["--output FILE or --artifacts DIR is missing"]) {
       ["fuse", $0.trained.training]
     },
-    BadInput("what ONNX takes, without ONNX", 64, ["--pixels has no effect without --onnx"]) {
+    BadInput("what ONNX takes, without ONNX", 64, ["--pixels has no effect without --onnx or"]) {
       ["fuse", $0.trained.training, "--output", "x", "--pixels"]
     },
   ]

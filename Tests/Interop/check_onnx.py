@@ -51,7 +51,9 @@ def blocks(name):
 
 def make(name, path):
     """Random weights whose activations stay of a size, as those of trained networks do: the running
-    statistics are those of random images."""
+    statistics are those of random images of the size that is evaluated, and no branch has a gain above
+    its share. Otherwise other images grow from block to block, and with them every rounding: D2se's 47
+    blocks made 16 % of the logits of 1e-7 of the input, in Float64 too."""
     import torch
     from safetensors.torch import save_file
     from torch.nn import functional
@@ -64,9 +66,9 @@ def make(name, path):
         tensors[f"{key}.weight"] = torch.randn(outputs, inputs, kernel, kernel) * scale
         return tensors[f"{key}.weight"]
 
-    def norm(key, values):
+    def norm(key, values, gain):
         channels = values.shape[1]
-        tensors[f"{key}.weight"] = torch.empty(channels).uniform_(0.5, 1.5)
+        tensors[f"{key}.weight"] = torch.empty(channels).uniform_(0.5, 1.5) * gain
         tensors[f"{key}.bias"] = torch.empty(channels).uniform_(-0.5, 0.5)
         tensors[f"{key}.running_mean"] = values.mean((0, 2, 3))
         # Never near 0, as of a channel that these few images leave dark.
@@ -87,16 +89,16 @@ def make(name, path):
         return values * factors
 
     with torch.no_grad():
-        images = torch.randn(4, 3, 64, 64)
+        images = torch.randn(4, 3, 224, 224)
         for key, inputs, outputs, stride, groups in blocks(name):
             dense = convolution(f"{key}.rbr_dense.conv", outputs, inputs // groups, 3)
             pointwise = convolution(f"{key}.rbr_1x1.conv", outputs, inputs // groups, 1)
             total = norm(f"{key}.rbr_dense.bn", functional.conv2d(
-                images, dense, stride=stride, padding=1, groups=groups))
+                images, dense, stride=stride, padding=1, groups=groups), 0.5)
             total += norm(f"{key}.rbr_1x1.bn", functional.conv2d(
-                images, pointwise, stride=stride, groups=groups))
+                images, pointwise, stride=stride, groups=groups), 0.5)
             if inputs == outputs and stride == 1:
-                total += norm(f"{key}.rbr_identity", images)
+                total += norm(f"{key}.rbr_identity", images, 0.6)
             if network(name)[3]:
                 total = squeeze(f"{key}.se", total)
             images = total.relu()

@@ -58,7 +58,7 @@ import _TestSupport
       deploy: Evaluation.Result(count: 1000, top1: 0.901, top5: 0.995, loss: 0.2501),
       best: RunState.Best(step: 2000, top1: 0.91),
       certificate: try certificate(agreement: agreement),
-      files: files.map { FuseCertificate.File(name: $0, sha256: "ab12") }
+      files: files.map { FuseCertificate.File(name: $0, sha256: "ab12") }, scheme: .published
     ).text
   }
 

@@ -6,7 +6,10 @@ struct Invocation: Sendable {
   fileprivate let values: [String: [String]]
 
   /// Whether the flag was given.
-  func flag(_ option: String) -> Bool { !given(option).isEmpty }
+  func flag(_ option: String) -> Bool { isGiven(option) }
+
+  /// Whether the option was given, whatever it takes.
+  func isGiven(_ option: String) -> Bool { !given(option).isEmpty }
 
   /// The option's value, or nil where it was not given.
   func text(_ option: String) -> String? { given(option).first }
@@ -144,10 +147,17 @@ struct CommandLineParser {
 
   private func check(_ rule: OptionRule) throws(UsageError) {
     switch rule {
-    case .needs(let option, let other):
-      if values[option] != nil, values[other] == nil {
-        throw error("\(option) has no effect without \(other)")
+    case .needs(let option, let other): try check(.needsAny(option, [other]))
+    case .needsAny(let option, let others):
+      if values[option] != nil, others.allSatisfy({ values[$0] == nil }) {
+        throw error("\(option) has no effect without \(others.joined(separator: " or "))")
       }
+    case .one(let options):
+      let given = options.filter { values[$0] != nil }
+      if given.count > 1 { throw error("\(given[0]) and \(given[1]) exclude each other") }
+      guard given.isEmpty else { return }
+      let terms = options.map { "\($0) \(specification.option($0)?.placeholder ?? "")" }
+      throw error("\(terms.joined(separator: " or ")) is missing")
     case .excludes(let option, let other):
       if values[option] != nil, values[other] != nil {
         throw error("\(option) and \(other) exclude each other")

@@ -88,33 +88,6 @@ enum CommandLineTable {
       assignment, threads, json,
     ], rules: [.needs("--images", "--logits")])
 
-  private static let fuse = CommandSpecification(
-    name: .fuse, summary: "Turn training weights into deploy weights",
-    details: ["Refuses to write (exit code 76) when both forms do not compute the same."],
-    positional: .one("MODEL", "Training weights: a file, a checkpoint or a run"),
-    options: [
-      OptionSpecification(
-        name: "--output", value: .text(placeholder: "FILE", .files), isRequired: true,
-        help: "Deploy weights to write, a safetensors file"),
-      OptionSpecification(
-        name: "--certificate", value: .text(placeholder: "FILE", .files),
-        help: "Write how far both forms differ to this JSON file"),
-      keys,
-      OptionSpecification(
-        name: "--onnx", value: .text(placeholder: "FILE", .files),
-        help: "Write the deploy network also to this ONNX file"),
-    ] + exporting, rules: exporting.map { .needs($0.name, "--onnx") })
-
-  /// What an ONNX file takes for images.
-  private static let exporting = [
-    OptionSpecification(
-      name: "--pixels", value: .flag,
-      help: "ONNX: take values 0 to 255 and normalise them in the model"),
-    OptionSpecification(
-      name: "--resolution", value: .integer(placeholder: "R", 1...4096),
-      help: "ONNX: pixels of an image's side (default: as trained, or 224)"),
-  ]
-
   private static let classify = CommandSpecification(
     name: .classify, summary: "Name the likeliest classes of image files",
     details: [
@@ -134,15 +107,6 @@ enum CommandLineTable {
         help: "Pixels of a side that the network sees (default: the model's)"),
       threads, json,
     ])
-
-  private static let convert = CommandSpecification(
-    name: .convert, summary: "Rename a model's tensors for another program",
-    details: [
-      "IN is in training or deploy form, and its tensors are named as in the published",
-      "code, in timm or in mmpretrain. OUT is the same network as safetensors.",
-    ],
-    positional: .one("IN", "Weights of either form"),
-    subject: .one("OUT", "Safetensors file to write"), options: [keys, json])
 
   private static let inspect = CommandSpecification(
     name: .inspect, summary: "List what a file of tensors holds",
@@ -381,7 +345,7 @@ enum CommandLineTable {
     value: .choice(placeholder: "MODE", ["auto", "live", "plain", "none"]),
     help: "How progress is shown: auto, live, plain or none (default: auto)")
 
-  private static let keys = OptionSpecification(
+  static let keys = OptionSpecification(
     name: "--keys", value: .choice(placeholder: "SCHEME", KeyScheme.allCases.map(\.rawValue)),
     help: "Names to write: published, timm or mmpretrain (default: published)")
 

@@ -64,8 +64,12 @@ struct PositionalSpecification: Sendable {
 enum OptionRule: Sendable {
   /// The first says something about the second only.
   case needs(String, String)
+  /// The same, and any of several will do.
+  case needsAny(String, [String])
   /// One would override the other.
   case excludes(String, String)
+  /// One of them must be given, and no second.
+  case one([String])
   /// Only some of the positional's choices read these.
   case only([String], [String])
   /// A choice of the positional that does not go without the option.

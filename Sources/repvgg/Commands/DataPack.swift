@@ -12,7 +12,7 @@ enum DataPackCommand {
     let packer = try ArchivePacker(
       source: source, sourceName: invocation.positionals[1], output: output,
       options: options(invocation))
-    try makeDirectory(output)
+    try OutputDirectory.make(output, option: "--output")
     // Before the lock, which is a file too: nothing is put into a stranger's directory.
     try packer.requireFits()
     let lock = try RunLock(run: output)
@@ -45,16 +45,6 @@ enum DataPackCommand {
     options.jpegQuality = invocation.integer("--jpeg")
     options.threads = DataCommand.threads(invocation)
     return options
-  }
-
-  private static func makeDirectory(_ path: String) throws {
-    guard mkdir(path, 0o777) != 0 else { return }
-    var status = stat()
-    let code = errno
-    if code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
-    throw JobFailure(
-      code == EACCES || code == EPERM ? .permission : .cannotCreate,
-      "\(path): cannot be made: \(String(cString: strerror(code))); choose another --output")
   }
 
   private static func text(

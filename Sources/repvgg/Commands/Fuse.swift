@@ -6,14 +6,17 @@ import RunPlanning
 import Tensors
 
 /// `repvgg fuse MODEL --output FILE`: training weights to deploy weights, block by block certified; and
-/// the same as ONNX.
+/// the same as ONNX. With `--artifacts DIR` all that a job delivers.
 enum FuseCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
+    if let directory = invocation.text("--artifacts") {
+      return try deliver(to: directory, invocation)
+    }
     let source = try ModelPath.weights(invocation.positionals[0], note: Speaker.complain)
     let output = invocation.text("--output") ?? ""
     let export = invocation.text("--onnx").map {
       ONNXExport(
-        path: $0, input: invocation.flag("--pixels") ? .pixels : .normalised,
+        path: $0, input: ConvertCommand.onnxInput(invocation),
         resolution: invocation.integer("--resolution"))
     }
     try check(
@@ -48,6 +51,35 @@ enum FuseCommand {
     summary.append("worst block error", "\(Float(certificate.worstBlockError)) (relative)")
     summary.append("weights", "sha256 \(certificate.deploySHA256)")
     if let export { summary.append("ONNX", "\(export.path), \(export.input.rawValue) images") }
+    Speaker.say(summary.text)
+    return .done
+  }
+
+  private static func deliver(
+    to directory: String, _ invocation: Invocation
+  ) throws -> ExitCode {
+    let model = invocation.positionals[0]
+    let outcome = try CheckpointDelivery(
+      model: model, directory: directory, overrides: invocation.texts("--set"),
+      scheme: ConvertCommand.scheme(invocation),
+      onnxInput: ConvertCommand.onnxInput(invocation),
+      threads: invocation.integer("--threads") ?? 1
+    ).run(note: Speaker.complain)
+    let (certificate, paths) = (outcome.certificate, outcome.paths)
+    var summary = Summary(
+      title: "\(directory): artifacts of \(model), after step \(Quantity.count(outcome.step))")
+    if let comparison = certificate.comparison {
+      summary.append("top-1, training form", Quantity.percent(comparison.trainingTop1, decimals: 2))
+      summary.append("top-1, deploy form", Quantity.percent(comparison.deployTop1, decimals: 2))
+      summary.append(
+        "same class",
+        "\(Quantity.count(comparison.agreement)) of \(Quantity.count(comparison.count)) images")
+    }
+    summary.append("worst block error", "\(Float(certificate.worstBlockError)) (relative)")
+    summary.append("deploy weights", paths.deployWeights)
+    summary.append("ONNX", paths.onnx)
+    summary.append("model card", paths.card)
+    summary.append("certificate", paths.certificate)
     Speaker.say(summary.text)
     return .done
   }
