@@ -88,7 +88,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(
       ["evaluate", "m", "--config", "c", "--split", "val"],
       "--split 'val' is none of test, train; see repvgg evaluate --help"),
-    .init(["fuse", "m"], "--output FILE is missing; see repvgg fuse --help"),
+    .init(["fuse", "m"], "--output FILE or --artifacts DIR is missing; see repvgg fuse --help"),
     .init(["convert", "a"], "OUT is missing; see repvgg convert --help"),
     .init(
       ["convert", "a", "b", "--keys", "tim"],
