@@ -17,7 +17,7 @@ package enum OutputDirectory {
         throw JobFailure(
           kind,
           "\(partial): cannot make the directory: \(String(cString: strerror(code))); choose another "
-            + "with \(option)")
+            + option)
       }
       partial += "/"
     }
