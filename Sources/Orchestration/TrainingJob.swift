@@ -72,13 +72,15 @@ package struct TrainingJob {
     BLAS.useOneThread()
     try requireSameProgram()
     heartbeat.enter(.reading)
-    let (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
+    var (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
     Failpoint.pass(.dataScanned)
     heartbeat.enter(.starting)
     try requireSameJob(plan)
     watchdog.follow(plan.config.watchdog, log: plan.paths.log)
     let communicator = WatchedCommunicator(
       bareCommunicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
+    communicator.use(ReductionAlgorithm(plan.config.communication.reduction))
+    if plan.config.communication.bucketBytes == 0 { plan = try measured(plan, communicator) }
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     heartbeat.enter(.resuming)
     var snapshot = try Agreement.all(communicator) {
@@ -160,6 +162,17 @@ extension TrainingJob {
     return (file, plan, train, test)
   }
 
+  /// The plan with buckets of a size that suits these hosts.
+  private func measured(_ plan: RunPlan, _ communicator: any Communicator) throws -> RunPlan {
+    let bytes = try BucketChoice.measure(
+      over: communicator, gradientBytes: plan.layout.count * MemoryLayout<Float>.stride)
+    return try Agreement.all(communicator) {
+      try RunPlan.resolve(
+        config: plan.config, worldSize: plan.worldSize, threads: plan.threads, data: plan.data,
+        machine: plan.machine, bucketBytes: bytes)
+    }
+  }
+
   /// Before anything else: another program might go about it in another order.
   private func requireSameProgram() throws {
     var facts = RankFacts()
@@ -214,6 +227,16 @@ extension TrainingJob {
       "bit invariance over ranks: \(finding), and communication.strict_bits asks for it; use 1, 2, 4 "
         + "or 8 ranks and shards, default MPI algorithms, or set communication.strict_bits to false"
     )
+  }
+}
+
+extension ReductionAlgorithm {
+  package init(_ reduction: RunConfig.Reduction) {
+    self =
+      switch reduction {
+      case .halving: .halving
+      case .library: .library
+      }
   }
 }
 

@@ -156,6 +156,13 @@ enum CommandLineTable {
         name: "--steps", value: .integer(placeholder: "N", 1...1_000_000),
         help: "Steps or repetitions to measure (default: 10, of kernels 5)"),
       OptionSpecification(
+        name: "--reduction",
+        value: .choice(placeholder: "HOW", RunConfig.Reduction.allCases.map(\.rawValue)),
+        help: "Step, collectives: as communication.reduction (default: halving)"),
+      OptionSpecification(
+        name: "--bytes", value: .integer(placeholder: "N", 8...2_147_483_640),
+        help: "Collectives: this size alone (default: 1 KiB to 32 MiB)"),
+      OptionSpecification(
         name: "--data", value: .text(placeholder: "DIR|FILE", .files),
         help: "Loader: folder of classes, tar archives, or one image over and over"),
       OptionSpecification(
@@ -178,6 +185,7 @@ enum CommandLineTable {
       .only(["step", "inference", "kernels"], ["--model", "--stem-stride"]),
       .only(["step", "inference", "kernels", "loader"], ["--batch", "--resolution", "--threads"]),
       .only(["step", "inference", "kernels", "collectives"], ["--steps"]),
+      .only(["step", "collectives"], ["--reduction"]), .only(["collectives"], ["--bytes"]),
       .only(["step"], ["--batch-norm"]), .only(["inference"], ["--form"]),
       .only(["kernels"], ["--svg"]),
       .only(["loader"], ["--data", "--decode", "--augmentation", "--count"]),
