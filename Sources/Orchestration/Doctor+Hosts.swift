@@ -1,5 +1,5 @@
 import Collectives
-import Foundation
+import Glibc
 import Tensors
 
 extension Doctor {
@@ -30,17 +30,14 @@ extension Doctor {
     }
   }
 
-  /// Bytes that a rank's message may take.
-  private static let messageBytes = 131_072
-
   /// The findings of all ranks, the same on every rank; the group of rank 0 comes first, with what
   /// rank 0 finds in `output` at its end.
   package func examine(over communicator: any Communicator, output: String) throws -> [Report] {
     var own = message()
     let ownOutput = communicator.rank == 0 ? examine(output: output) : []
-    let atRoot = try gather(ownOutput.map(\.short), communicator)[0]
+    let atRoot = try communicator.gather(ownOutput.map(\.short))[0]
     own.findings = own.findings.map(\.short)
-    let messages = Self.compared(try gather(own, communicator), singleCopy: settings)
+    let messages = Self.compared(try communicator.gather(own), singleCopy: settings)
     var groups: [(message: Message, ranks: [Int])] = []
     for (rank, message) in messages.enumerated() {
       if let group = groups.firstIndex(where: { $0.message.isSame(as: message) }) {
@@ -53,22 +50,6 @@ extension Doctor {
       Report(
         host: group.message.host, ranks: group.ranks,
         findings: group.message.findings + (index == 0 ? atRoot : []))
-    }
-  }
-
-  private func gather<Value: Codable>(_ value: Value, _ communicator: any Communicator) throws
-    -> [Value]
-  {
-    let own = Array(try JSONEncoder().encode(value))
-    precondition(own.count <= Self.messageBytes, "findings are cut to a length that fits")
-    let bytes = own + [UInt8](repeating: 0x20, count: Self.messageBytes - own.count)
-    var all = [UInt8](repeating: 0, count: Self.messageBytes * communicator.size)
-    try bytes.withUnsafeBytes { source in
-      try all.withUnsafeMutableBytes { try communicator.gather(source, into: $0) }
-    }
-    return try (0..<communicator.size).map { rank in
-      let part = all[rank * Self.messageBytes..<(rank + 1) * Self.messageBytes]
-      return try JSONDecoder().decode(Value.self, from: Data(part))
     }
   }
 

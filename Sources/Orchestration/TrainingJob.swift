@@ -24,7 +24,6 @@ package struct TrainingJob {
     package var overrides: [String]
     package var output: String?
     package var resume: Resume
-    package var threads: Int
     /// Resolved; `none` when quiet.
     package var progress: ProgressMode
     /// Columns of a live line.
@@ -32,14 +31,12 @@ package struct TrainingJob {
 
     package init(
       configuration: String, overrides: [String] = [], output: String? = nil,
-      resume: Resume = .automatic, threads: Int = 1, progress: ProgressMode = .plain,
-      lineWidth: Int = 80
+      resume: Resume = .automatic, progress: ProgressMode = .plain, lineWidth: Int = 80
     ) {
       self.configuration = configuration
       self.overrides = overrides
       self.output = output
       self.resume = resume
-      self.threads = threads
       self.progress = progress
       self.lineWidth = lineWidth
     }
@@ -49,18 +46,23 @@ package struct TrainingJob {
   private let bareCommunicator: any Communicator
   /// The same, seen by the watchdog.
   private let communicator: any Communicator
+  private let placement: Placement
   private let mpiVersion: String
   private let watchdog: Watchdog
   private var heartbeat: Heartbeat { watchdog.heartbeat }
 
-  /// - Parameter watchdog: started; it goes on watching when the job has run.
+  /// - Parameters:
+  ///   - placement: in force.
+  ///   - watchdog: started; it goes on watching when the job has run.
   package init(
-    _ options: Options, communicator: any Communicator, mpiVersion: String, watchdog: Watchdog
+    _ options: Options, communicator: any Communicator, placement: Placement, mpiVersion: String,
+    watchdog: Watchdog
   ) {
     self.options = options
     bareCommunicator = communicator
     self.communicator = WatchedCommunicator(
       communicator, watchdog.heartbeat, checksOrder: false)
+    self.placement = placement
     self.mpiVersion = mpiVersion
     self.watchdog = watchdog
   }
@@ -105,7 +107,8 @@ package struct TrainingJob {
       try Agreement.all(communicator) {
         try coordinator?.directory.record(configuration: file.bytes)
         try coordinator?.started(
-          atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
+          atStep: worker.stepsDone, backend: communicator.backend, placement: placement,
+          bits: bits)
         if let initial { try coordinator?.initialised(from: initial) }
       }
       // Not held for as long as the run trains.
@@ -154,7 +157,7 @@ extension TrainingJob {
     watchdog.follow(config.watchdog)
     let (train, test) = try Datasets.open(config: config)
     let plan = try RunPlan.resolve(
-      config: config, worldSize: communicator.size, threads: options.threads,
+      config: config, worldSize: communicator.size, threads: placement.threads,
       data: DataSummary(train: train, test: test, config: config),
       machine: Machine.summary(mpiVersion: mpiVersion))
     try plan.requireTrainable()

@@ -35,10 +35,9 @@ extension RunPlan {
   package func command(
     configuration: String = "CONFIG", overrides: [String] = [], program: String = "repvgg"
   ) -> String {
-    var words = ["mpirun", "--oversubscribe", "--bind-to", "none"]
-    // Waiting ranks would otherwise take the cores from those that compute.
-    if worldSize * threads > machine.cores { words += ["--mca", "mpi_yield_when_idle", "1"] }
-    words += ["-np", String(worldSize), program, "train", configuration]
+    let isCrowded = worldSize * threads > machine.cores
+    var words = MPICommand(ranks: worldSize, isCrowded: isCrowded).words
+    words += [program, "train", configuration]
     words += ["--threads", String(threads)]
     for override in overrides { words += ["--set", override] }
     return words.map(Self.shellQuoted).joined(separator: " ")

@@ -18,6 +18,7 @@ enum CommandLineTable {
     case .replay: replay
     case .bench: bench
     case .doctor: doctor
+    case .hosts: hosts
     case .collect: collect
     case .data: data
     case .checkpoint: checkpoint
@@ -26,28 +27,6 @@ enum CommandLineTable {
     case .version: version
     }
   }
-
-  private static let train = CommandSpecification(
-    name: .train, summary: "Train a network, fuse it, and write the artifacts",
-    details: [
-      "Alone it trains on one rank; under mpirun every rank takes its share of each",
-      "batch. The same command again goes on from the newest good checkpoint.",
-      "From a checkpoint named by --resume PATH a run begins in a new --output.",
-      "SIGUSR1 or SIGTERM saves a checkpoint and stops with exit code 75.",
-    ],
-    positional: configuration,
-    options: [
-      assignment,
-      OptionSpecification(
-        name: "--output", value: .text(placeholder: "DIR", .directories),
-        help: "Directory of the run (default: output of the configuration)"),
-      OptionSpecification(
-        name: "--resume", value: .text(placeholder: "auto|never|PATH", .directories),
-        help: "Checkpoint to go on from (default: auto, the newest good one)"),
-      threads, progress,
-      OptionSpecification(
-        name: "--quiet", value: .flag, help: "Show nothing but errors; the files say it all"),
-    ], rules: [.excludes("--quiet", "--progress")])
 
   private static let plan = CommandSpecification(
     name: .plan, summary: "Show what a configuration would run",
@@ -192,22 +171,6 @@ enum CommandLineTable {
       .demands("loader", "--data"),
     ])
 
-  private static let doctor = CommandSpecification(
-    name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, limits, files",
-    details: [
-      "Under mpirun it speaks for every host of the job.",
-      "✓ is well, ! is advice, ✗ is to be mended: then the exit code is 78.",
-    ],
-    options: [
-      OptionSpecification(
-        name: "--ranks", value: .integer(placeholder: "N", 1...65536),
-        help: "Ranks that are meant to run here (default: 1, or those of mpirun)"),
-      OptionSpecification(
-        name: "--output", value: .text(placeholder: "DIR", .directories),
-        help: "Directory of the run that is meant (default: here)"),
-      json,
-    ])
-
   private static let collect = CommandSpecification(
     name: .collect, summary: "Gather the artifacts of several runs with a table",
     details: [
@@ -337,7 +300,7 @@ enum CommandLineTable {
   private static let version = CommandSpecification(
     name: .version, summary: "Print the program's version")
 
-  private static let configuration = PositionalSpecification.one(
+  static let configuration = PositionalSpecification.one(
     "CONFIG", "Configuration file (YAML)")
 
   static let assignment = OptionSpecification(
@@ -348,7 +311,7 @@ enum CommandLineTable {
     name: "--threads", value: .integer(placeholder: "N", 1...1024),
     help: "Threads of a rank (default: 1)")
 
-  private static let progress = OptionSpecification(
+  static let progress = OptionSpecification(
     name: "--progress",
     value: .choice(placeholder: "MODE", ["auto", "live", "plain", "none"]),
     help: "How progress is shown: auto, live, plain or none (default: auto)")
