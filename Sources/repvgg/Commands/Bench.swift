@@ -33,6 +33,9 @@ enum BenchCommand {
     if let mode = invocation.text("--batch-norm").flatMap(RunConfig.BatchNormMode.init) {
       settings.batchNorm = mode
     }
+    if invocation.isGiven("--save") {
+      return try BenchCurvesCommand.step(settings, invocation, backend)
+    }
     let report = try StepBenchmark(settings, communicator: backend.communicator).run()
     let ranks = backend.communicator.size
     if invocation.flag("--json") {
@@ -99,9 +102,12 @@ enum BenchCommand {
 
   private static func collectives(_ invocation: Invocation, _ backend: Backend) throws {
     let repetitions = invocation.integer("--steps") ?? 10
-    let rows = try CollectivesBenchmark(
-      communicator: backend.communicator, repetitions: repetitions
-    ).run()
+    let benchmark = CollectivesBenchmark(
+      communicator: backend.communicator, repetitions: repetitions)
+    let rows =
+      invocation.isGiven("--save")
+      ? try BenchCurvesCommand.sums(invocation, backend) { try benchmark.run() }
+      : try benchmark.run()
     if invocation.flag("--json") {
       Speaker.say(
         JSONValue.object([

@@ -3,14 +3,19 @@ import Kernels
 import Orchestration
 import RunPlanning
 
-/// `repvgg plan CONFIG`: what would run. Nothing is written and no MPI is started.
+/// `repvgg plan CONFIG`: what would run. No MPI is started, and nothing is written but a picture that was
+/// asked for.
 enum PlanCommand {
   static func run(_ invocation: Invocation) throws -> ExitCode {
+    let ranks = try PlanPrediction.ranks(invocation)
+    if PlanPrediction.isAskedFor(invocation, ranks: ranks) {
+      return try PlanPrediction(invocation, ranks: ranks).run()
+    }
     let overrides = invocation.texts("--set")
     let config = try RunConfig.load(path: invocation.positionals[0], overrides: overrides)
     let world = Machine.environment("OMPI_COMM_WORLD_SIZE").flatMap { Int($0) }
     let plan = try RunPlan.resolve(
-      config: config, worldSize: invocation.integer("--ranks") ?? world ?? 1,
+      config: config, worldSize: ranks.first ?? world ?? 1,
       threads: invocation.integer("--threads") ?? 1, data: try summary(config),
       machine: Machine.summary(mpiVersion: "none"))
     try InitialWeights.check(plan)
@@ -27,7 +32,7 @@ enum PlanCommand {
   }
 
   /// What the data are, or the usual sizes where none are named or none are there yet.
-  private static func summary(_ config: RunConfig) throws -> DataSummary {
+  static func summary(_ config: RunConfig) throws -> DataSummary {
     guard config.data.isNamed else { return .assumed(for: config) }
     do {
       let (train, test) = try Datasets.open(config: config)
