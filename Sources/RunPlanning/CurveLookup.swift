@@ -224,6 +224,6 @@ extension BlockShape {
       + apart(outputHeight, other.outputHeight) + 2 * apart(groups, other.groups)
       + 2 * apart(stride, other.stride)
       + (hasIdentity == other.hasIdentity ? 0 : 0.5)
-      + (squeezeChannels > 0 == (other.squeezeChannels > 0) ? 0 : 0.5)
+      + ((squeezeChannels > 0) == (other.squeezeChannels > 0) ? 0 : 0.5)
   }
 }
