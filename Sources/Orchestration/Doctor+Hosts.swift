@@ -23,6 +23,7 @@ extension Doctor {
     var cores: [Int]
     /// Of Linux: `user:[4026531837]`.
     var userNamespace: String
+    var interfaces: [NetworkInterface]
 
     /// Memory that happens to be free differs from rank to rank; faults do not.
     func isSame(as other: Message) -> Bool {
@@ -60,7 +61,8 @@ extension Doctor {
       host: Machine.hostName, findings: examine(), program: Self.programDigest,
       cores: here.allowedCores,
       userNamespace: String(
-        decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self),
+      interfaces: NetworkInterface.all)
   }
 
   /// Of the running program, whatever lies at its path by now; empty where it cannot be read.
@@ -119,8 +121,27 @@ extension Doctor {
           spaces > 1 && copies
             ? "ranks cannot read each other's memory: start all in one container, or set "
               + "OMPI_MCA_btl_vader_single_copy_mechanism=none" : nil))
+      if messages.contains(where: { $0.host != first.host }) {
+        own.findings.append(Self.commonNetwork(own, first))
+      }
       return own
     }
+  }
+
+  /// Whether a host can talk to rank 0's.
+  private static func commonNetwork(_ own: Message, _ first: Message) -> Finding {
+    let ways = own.interfaces.filter(\.leadsToOthers)
+    let shared = ways.filter { way in
+      first.interfaces.contains { $0.leadsToOthers && way.shares(networkWith: $0) }
+    }
+    // A network may have routers; most have none.
+    return .advice(
+      "common network",
+      (shared.isEmpty ? ways : shared).map(\.text).joined(separator: ", "),
+      own.host == first.host || !shared.isEmpty
+        ? nil
+        : "no network is common with \(first.host): if the job does not start, name one that leads there "
+          + "with launch/train --interface")
   }
 }
 

@@ -40,8 +40,8 @@ package struct StepBenchmark {
     package var shards: Int
   }
 
-  private let settings: Settings
-  private let communicator: any Communicator
+  let settings: Settings
+  let communicator: any Communicator
 
   package init(_ settings: Settings, communicator: any Communicator) {
     self.settings = settings
@@ -77,7 +77,7 @@ package struct StepBenchmark {
     return Array(sizes[EvenCut(shards, into: communicator.size)[communicator.rank]])
   }
 
-  private func makeStep(globalBatch: Int, shards: Int) throws -> Step {
+  func makeStep(globalBatch: Int, shards: Int) throws -> Step {
     let blocks = settings.architecture.blocks(
       inputChannels: settings.inputChannels, height: settings.height, width: settings.width)
     let owned = EvenCut(shards, into: communicator.size)[communicator.rank]
@@ -122,7 +122,7 @@ package struct StepBenchmark {
 }
 
 /// Random images and labels of a rank's shards.
-private final class SyntheticShards {
+final class SyntheticShards {
   let samples: [ShardSamples]
   private let arena: Arena
 

@@ -23,7 +23,10 @@ extension RunPlan {
       throw ConfigurationError(
         key: "training.shards",
         "\(worldSize) ranks for a global batch of \(training.globalBatch); start at most "
-          + "\(min(training.globalBatch, 4096)) ranks")
+          + "\(min(training.globalBatch, 4096)) ranks"
+          + (worldSize <= 4096
+            ? ", or add --set training.global_batch=\(worldSize) --set training.shards=\(worldSize)"
+            : ""))
     }
     var shards = 1
     while shards < worldSize { shards *= 2 }

@@ -85,7 +85,7 @@ extension RunPlan {
       case stepSummary = "step summary"
     }
 
-    package enum ElementType: String, Sendable {
+    package enum ElementType: String, Sendable, Codable {
       case float64, float32
 
       package var bytes: Int { self == .float64 ? 8 : 4 }

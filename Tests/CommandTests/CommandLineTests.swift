@@ -145,6 +145,31 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(
       ["completion", "tcsh"],
       "SHELL 'tcsh' is none of bash, zsh, fish; see repvgg completion --help"),
+    .init(
+      ["plan", "a", "--ranks", "0"],
+      "--ranks '0' is not a whole number from 1 to 65536; see repvgg plan --help"),
+    .init(
+      ["plan", "a", "--ranks", "8,,64"],
+      "--ranks '' is not a whole number from 1 to 65536; see repvgg plan --help"),
+    .init(
+      ["plan", "a", "--network", "bandwidth=25Gb/s"],
+      "--network: latency is missing, as in bandwidth=25Gb/s,latency=10us; see repvgg plan --help"),
+    .init(
+      ["plan", "a", "--network", "bandwidth=25,latency=1us"],
+      "--network: bandwidth '25' is not a positive number with a unit, as in bandwidth=25Gb/s,latency=10us; see repvgg plan --help"
+    ),
+    .init(
+      ["plan", "a", "--price", "-1"],
+      "--price '-1' is not a number from 0, as in 0.05; see repvgg plan --help"),
+    .init(
+      ["plan", "a", "--images-per-rank", "4", "--set", "training.shards=8"],
+      "--images-per-rank and --set training.shards=8 exclude each other; see repvgg plan --help"),
+    .init(
+      ["bench", "kernels", "--save", "m.json"],
+      "--save has no effect on bench kernels; see repvgg bench --help"),
+    .init(
+      ["bench", "step", "--save", "m.json", "--batch-norm", "local"],
+      "--save and --batch-norm exclude each other; see repvgg bench --help"),
     .init(["version", "--json"], "unknown option '--json'; see repvgg version --help"),
   ]
 }

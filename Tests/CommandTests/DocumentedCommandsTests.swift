@@ -16,6 +16,7 @@ struct DocumentedCommandsTests {
     (["launch/fuzz"], "reads spoilt files for minutes; tests do with fewer"),
     (["launch/campaign"], "strikes a tiny job for minutes; launch/test does"),
     (["launch/peers"], "compares with PyTorch for many minutes"),
+    (["launch/prediction"], "measures for minutes; what it runs is tested with the commands"),
     (["launch/build"], "builds what these tests run"),
     (["repvgg", "bench"], "measures for minutes; its small form is tested with the command"),
     (["swift", "format"], "rewrites the source files"),
@@ -101,6 +102,10 @@ struct DocumentedCommandsTests {
       atPath: "\(DocumentedCommand.root)/configs", toPath: scratch.path("configs"))
     let program = Self.program(words)
     let arguments = Array(program.dropFirst())
+    if arguments.contains(where: { $0.hasPrefix("docs/") }) {
+      try FileManager.default.copyItem(
+        atPath: "\(DocumentedCommand.root)/docs", toPath: scratch.path("docs"))
+    }
     let name = try #require(arguments.first)
     if arguments.contains("--help") || ["help", "version", "completion", "plan"].contains(name) {
       let result = try runProgram(arguments, directory: scratch.path)

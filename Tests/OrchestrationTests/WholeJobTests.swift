@@ -39,7 +39,8 @@ import _TestSupport
       watchdog.start()
       defer { watchdog.stop() }
       return try TrainingJob(
-        options, communicator: communicator, placement: .unbound(ranks: communicator.size, threads: threads),
+        options, communicator: communicator,
+        placement: .unbound(ranks: communicator.size, threads: threads),
         mpiVersion: "none", watchdog: watchdog
       ).run()
     }

@@ -17,9 +17,7 @@ extension CommandLineTable {
       OptionSpecification(
         name: "--resume", value: .text(placeholder: "auto|never|PATH", .directories),
         help: "Checkpoint to go on from (default: auto, the newest good one)"),
-      OptionSpecification(
-        name: "--threads", value: .integerOr("auto", placeholder: "N|auto", 1...1024),
-        help: "Threads of a rank; auto: as many as it can have cores of its own (default: 1)"),
+      threadsOrAuto,
       OptionSpecification(
         name: "--bind", value: .choice(placeholder: "WHERE", ["auto", "none"]),
         help: "auto: to cores of its own, if the host has as many free (default: none)"),
@@ -62,6 +60,10 @@ extension CommandLineTable {
         help: "Hosts that do not answer; ranks are a power of two that fits without them"),
       json,
     ])
+
+  static let threadsOrAuto = OptionSpecification(
+    name: "--threads", value: .integerOr("auto", placeholder: "N|auto", 1...1024),
+    help: "Threads of a rank; auto: as many as it can have cores of its own (default: 1)")
 
   static let hostList = OptionSpecification(
     name: "--hosts", value: .text(placeholder: "FILE|HOST:SLOTS,...", .files),

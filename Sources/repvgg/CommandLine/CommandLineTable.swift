@@ -28,21 +28,6 @@ enum CommandLineTable {
     }
   }
 
-  private static let plan = CommandSpecification(
-    name: .plan, summary: "Show what a configuration would run",
-    details: [
-      "Shapes, parameters, multiply-accumulates, memory, messages, steps, and the",
-      "mpirun command. Nothing is written.",
-    ],
-    positional: configuration,
-    options: [
-      assignment,
-      OptionSpecification(
-        name: "--ranks", value: .integer(placeholder: "N", 1...65536),
-        help: "Ranks to plan for (default: 1, or those of mpirun)"),
-      threads, json,
-    ])
-
   private static let evaluate = CommandSpecification(
     name: .evaluate, summary: "Measure a network on a dataset",
     details: [
@@ -158,7 +143,7 @@ enum CommandLineTable {
       OptionSpecification(
         name: "--svg", value: .text(placeholder: "FILE", .files),
         help: "Kernels: draw the roofline picture into this file"),
-      json,
+      save, json,
     ],
     rules: [
       .only(["step", "inference", "kernels"], ["--model", "--stem-stride"]),
@@ -166,7 +151,8 @@ enum CommandLineTable {
       .only(["step", "inference", "kernels", "collectives"], ["--steps"]),
       .only(["step", "collectives"], ["--reduction"]), .only(["collectives"], ["--bytes"]),
       .only(["step"], ["--batch-norm"]), .only(["inference"], ["--form"]),
-      .only(["kernels"], ["--svg"]),
+      .only(["kernels"], ["--svg"]), .only(["step", "collectives"], ["--save"]),
+      .excludes("--save", "--batch-norm"),
       .only(["loader"], ["--data", "--decode", "--augmentation", "--count"]),
       .demands("loader", "--data"),
     ])

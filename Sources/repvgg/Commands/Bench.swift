@@ -35,6 +35,9 @@ enum BenchCommand {
       settings.batchNorm = mode
     }
     backend.communicator.use(reduction(invocation))
+    if invocation.isGiven("--save") {
+      return try BenchCurvesCommand.step(settings, invocation, backend)
+    }
     let report = try StepBenchmark(settings, communicator: backend.communicator).run()
     let ranks = backend.communicator.size
     if invocation.flag("--json") {
@@ -112,7 +115,11 @@ enum BenchCommand {
       communicator: backend.communicator, repetitions: repetitions)
     // Whole numbers of Float64.
     let size = invocation.integer("--bytes").map { [($0 + 7) / 8 * 8] }
-    let rows = try benchmark.run(sizes: size ?? CollectivesBenchmark.sizes)
+    let sizes = size ?? CollectivesBenchmark.sizes
+    let rows =
+      invocation.isGiven("--save")
+      ? try BenchCurvesCommand.sums(invocation, backend) { try benchmark.run(sizes: sizes) }
+      : try benchmark.run(sizes: sizes)
     if invocation.flag("--json") {
       Speaker.say(
         JSONValue.object([
