@@ -1,3 +1,4 @@
+import CAffinity
 import Collectives
 import Glibc
 import RunPlanning
@@ -92,9 +93,6 @@ package enum RankPlacement {
     guard let last = cores.max() else { return }
     var words = [UInt](repeating: 0, count: max(last / UInt.bitWidth + 1, 16))
     for core in cores { words[core / UInt.bitWidth] |= 1 << UInt(core % UInt.bitWidth) }
-    words.withUnsafeBytes { bytes in
-      guard let mask = bytes.bindMemory(to: cpu_set_t.self).baseAddress else { return }
-      _ = sched_setaffinity(0, bytes.count, mask)
-    }
+    _ = words.withUnsafeBytes { affinity_bind($0.baseAddress, $0.count) }
   }
 }
