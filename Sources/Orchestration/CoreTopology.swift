@@ -16,9 +16,10 @@ struct CoreTopology {
       func number(_ name: String) -> Int { here.text(place + name).flatMap { Int($0) } ?? 0 }
       let isKnown = here.text(place + "core_id") != nil
       return (
-        number: core, domain: domains[core] ?? 0, package: number("physical_package_id"),
+        number: core, domain: domains[core] ?? 0,
         // A core of which nothing is known is one by itself.
-        physical: isKnown ? number("core_id") : -1 - core
+        package: isKnown ? number("physical_package_id") : -1,
+        physical: isKnown ? number("core_id") : core
       )
     }.sorted {
       ($0.domain, $0.package, $0.physical, $0.number) < (

@@ -46,9 +46,9 @@ package struct HostList: Sendable, Equatable {
   /// Of a host file as mpirun reads it: `name slots=4`, and `#` before what is for people.
   package init(file text: String) throws(Flaw) {
     var hosts: [Host] = []
-    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
-    {
-      let words = line.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" || $0 == "\r" }
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+    for (number, line) in lines.enumerated() {
+      let words = line.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" }
       guard let first = words.first else { continue }
       var host = Host(name: try Self.name(first, in: "line \(number + 1)"[...]))
       for word in words.dropFirst() {
