@@ -14,7 +14,8 @@ lay_out_ranks() {
   answer=$("${words[@]}" -- "$1") || code=$?
   ((code == 0)) || exit "$code"
   host_argument=$(json_value mpirun_hosts <<<"$answer")
-  ranks=$(json_value ranks <<<"$answer")
+  # Of the whole job first, then of each host.
+  read -r ranks < <(json_value ranks <<<"$answer")
   most_ranks=$(json_value most_ranks_on_a_host <<<"$answer")
   mapfile -t host_names < <(json_value host <<<"$answer")
 }
