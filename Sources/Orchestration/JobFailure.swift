@@ -132,7 +132,8 @@ package enum Agreement {
     var message = [UInt8](repeating: 0, count: messageBytes)
     if communicator.rank == rank, let failure {
       message[0] = UInt8(truncatingIfNeeded: ExitCode.of(failure).rawValue)
-      let place = rank == 0 && !ofOneRank ? "" : "rank \(rank): "
+      let name = Machine.name(ofRank: rank, of: communicator.size)
+      let place = rank == 0 && !ofOneRank ? "" : "\(name): "
       for (index, byte) in "\(place)\(failure)".utf8.prefix(messageBytes - 2).enumerated() {
         message[index + 1] = byte
       }

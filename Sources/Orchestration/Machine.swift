@@ -62,6 +62,25 @@ package enum Machine {
     return String(cString: strerror(errno))
   }
 
+  /// How an error calls a rank of this host: `rank 2`, and `rank 2 on node7` where the job's `size` ranks
+  /// are spread over several hosts.
+  package static func name(ofRank rank: Int, of size: Int) -> String {
+    let here = environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? size
+    return here < size ? "rank \(rank) on \(hostName)" : "rank \(rank)"
+  }
+
+  /// Where MPI keeps a job's files must have space before MPI is started: with none, a rank would end
+  /// in it by a signal. Code 74.
+  package static func requireSpaceForMPI() throws {
+    let path = ["TMPDIR", "TEMP", "TMP"].lazy.compactMap(environment).first ?? "/tmp"
+    guard let free = Doctor.free(path)?.bytes, free < 131_072 else { return }
+    let rank = environment("OMPI_COMM_WORLD_RANK") ?? "0"
+    throw JobFailure(
+      .inputOutput,
+      "rank \(rank) on \(hostName): \(path): \(free / 1024) KiB free, too little for MPI to start; "
+        + "free space there, or set TMPDIR to another local directory")
+  }
+
   /// Hash of the program's file; empty where it cannot be read.
   static var programHash: String {
     let descriptor = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)

@@ -50,9 +50,12 @@ struct RankFacts {
       try Self.text(own, of: odd, over: communicator),
       try Self.text(own, of: norm, over: communicator))
     let more = ranks.count > 1 ? " (and \(ranks.count - 1) more like it)" : ""
+    let name = Machine.name(ofRank: communicator.rank, of: communicator.size)
+    let oddName = try Self.text(name, of: odd, over: communicator)
+    let normName = try Self.text(name, of: norm, over: communicator)
     throw JobFailure(
       .configuration,
-      "rank \(odd)\(more) differs from rank \(norm) in \(facts[index].name): \(theirs), not \(others); "
+      "\(oddName)\(more) differs from \(normName) in \(facts[index].name): \(theirs), not \(others); "
         + "start all ranks with the same program, configuration and data on machines of one kind")
   }
 

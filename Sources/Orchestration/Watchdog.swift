@@ -103,7 +103,8 @@ package final class Watchdog: Sendable {
   /// One line on stderr and in the log, by `write`: nothing is kept back by a process that ends. The
   /// log by a thread of its own, which nobody waits for: its file system may be what hangs.
   private func say(_ line: String) {
-    let bytes = Array("repvgg: watchdog: \(line)\n".utf8)
+    let host = heartbeat.hasOtherHosts ? "\(Machine.hostName): " : ""
+    let bytes = Array("repvgg: watchdog: \(host)\(line)\n".utf8)
     _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     guard let log = settings.withLock({ $0.log }) else { return }
     let thread = ServiceThread.start {

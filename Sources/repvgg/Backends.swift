@@ -18,6 +18,7 @@ struct Backend {
     guard MPIEnvironment.isUnderMPIRun else {
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }
+    try Machine.requireSpaceForMPI()
     let environment = try StartWatch.during { try MPIEnvironment() }
     Failpoint.pass(.afterMPI)
     return Backend(
@@ -36,7 +37,7 @@ struct Backend {
       backend = try start()
     } catch {
       Speaker.complain("\(error)")
-      return ExitCode.ownFault.rawValue
+      return ExitCode.of(error).rawValue
     }
     let code: ExitCode
     do {
@@ -61,7 +62,8 @@ struct Backend {
 
   private func abort(_ error: any Error) -> Int32 {
     let code = ExitCode.of(error).rawValue
-    let place = communicator.size > 1 ? "rank \(communicator.rank): " : ""
+    let name = Machine.name(ofRank: communicator.rank, of: communicator.size)
+    let place = communicator.size > 1 ? "\(name): " : ""
     Speaker.complain("\(place)\(error)")
     if environment != nil { MPIEnvironment.abort(code: code) }
     return code
