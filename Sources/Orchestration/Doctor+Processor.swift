@@ -27,15 +27,35 @@ extension Doctor {
   var blas: Finding {
     let names = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
     let forced = names.compactMap { name in here.variables[name].map { (name, $0) } }
+    let value = (["OpenBLAS kernel \(BLAS.kernelName)"] + forced.map { "\($0)=\($1)" })
+      .joined(separator: ", ")
+    // The best for this CPU; OpenBLAS takes its oldest for one that is newer than itself.
+    let flags = Machine.processorFlags
+    let best: String? =
+      flags.isSuperset(of: ["avx512f", "avx512bw"])
+      ? "SkylakeX" : flags.contains("avx2") ? "Haswell" : nil
+    if forced.isEmpty, let best, Self.oldKernels.contains(BLAS.kernelName) {
+      return .advice(
+        "BLAS", value,
+        "this OpenBLAS does not know this CPU: set OPENBLAS_CORETYPE=\(best) on all hosts, or install a "
+          + "newer one")
+    }
+    if forced.map(\.0) == ["OPENBLAS_CORETYPE"], BLAS.kernelName == best {
+      return .good("BLAS", value)
+    }
     return .fault(
-      "BLAS",
-      (["OpenBLAS kernel \(BLAS.kernelName)"] + forced.map { "\($0)=\($1)" })
-        .joined(separator: ", "),
+      "BLAS", value,
       forced.isEmpty
         ? nil
         : "unset \(forced.map(\.0).joined(separator: " and ")): OpenBLAS's own choice is faster here"
     )
   }
+
+  /// Without AVX2.
+  private static let oldKernels: Set<String> = [
+    "Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Sandybridge", "Atom", "Katmai",
+    "Northwood", "Banias", "Coppermine",
+  ]
 
   var blasThreads: Finding {
     BLAS.useOneThread()

@@ -137,7 +137,9 @@ extension RunPlan {
           + "\(data.channels) are assumed.")
     }
     notes += data.notes
-    for (name, value) in machine.blasEnvironment.sorted(by: { $0.key < $1.key }) {
+    for (name, value) in machine.blasEnvironment.sorted(by: { $0.key < $1.key })
+    // None is faster: OpenBLAS has to be told of CPUs that are newer than itself.
+    where name != "OPENBLAS_CORETYPE" || value != "SkylakeX" {
       notes.append(
         "\(name)=\(value) in the environment overrides OpenBLAS's own choice (now "
           + "\(machine.blasKernel)) and may cost half its speed; unset it.")

@@ -50,7 +50,7 @@ struct MisconfiguredMachine: Sendable, CustomStringConvertible {
     .init(
       "a CPU without vectors", "CPU", "built for avx", variables: ["REPVGG_CPUINFO": "%/cpuinfo"],
       files: ["cpuinfo": "model name\t: Old CPU\nflags\t\t: fpu sse sse2\n"]),
-    set("OPENBLAS_CORETYPE", "Haswell", "BLAS", "unset OPENBLAS_CORETYPE"),
+    set("OPENBLAS_CORETYPE", "Nehalem", "BLAS", "unset OPENBLAS_CORETYPE"),
     set("OPENBLAS_L2_SIZE", "4711", "BLAS", "unset OPENBLAS_L2_SIZE"),
     set("PATH", "%", "mpirun", "openmpi-bin"),
     .init(
