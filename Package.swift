@@ -52,6 +52,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .systemLibrary(name: "CKernelBuild"),
+    .systemLibrary(name: "CAffinity"),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // C of our own around Debian's libjpeg62-turbo-dev and libpng-dev: their errors are jumps,
@@ -87,7 +88,8 @@ let package = Package(
     room(
       "Orchestration",
       [
-        "Training", "Deployment", "RepVGGModel", "ImageData", "Checkpoints", "Kernels", "Tensors",
+        "CAffinity", "Training", "Deployment", "RepVGGModel", "ImageData", "Checkpoints", "Kernels",
+        "Tensors",
         "Collectives", "RunPlanning", "Reporting", "Failpoints",
       ]),
 

@@ -92,6 +92,33 @@ static inline int cmpi_wait(cmpi_request *request) {
   return MPI_Wait(&request->handle, MPI_STATUS_IGNORE);
 }
 
+// Two messages under way between two ranks: the incoming and the outgoing one.
+typedef struct { MPI_Request handles[2]; } cmpi_exchange;
+
+static inline int cmpi_start_exchange(
+    const float *outgoing, int outgoing_count, float *incoming, int incoming_count, int partner,
+    int tag, cmpi_communicator communicator, cmpi_exchange *exchange) {
+  int code = MPI_Irecv(
+      incoming, incoming_count, MPI_FLOAT, partner, tag, communicator.handle,
+      &exchange->handles[0]);
+  if (code != MPI_SUCCESS) return code;
+  return MPI_Isend(
+      outgoing, outgoing_count, MPI_FLOAT, partner, tag, communicator.handle,
+      &exchange->handles[1]);
+}
+
+// `received`: elements that came in, once both messages are done.
+static inline int cmpi_test_exchange(cmpi_exchange *exchange, int *done, int *received) {
+  MPI_Status statuses[2];
+  int code = MPI_Testall(2, exchange->handles, done, statuses);
+  if (code == MPI_ERR_IN_STATUS) {
+    int own = statuses[0].MPI_ERROR;
+    return own == MPI_SUCCESS || own == MPI_ERR_PENDING ? statuses[1].MPI_ERROR : own;
+  }
+  if (code != MPI_SUCCESS || !*done) return code;
+  return MPI_Get_count(&statuses[0], MPI_FLOAT, received);
+}
+
 static inline int cmpi_broadcast(
     void *bytes, int count, int root, cmpi_communicator communicator) {
   return MPI_Bcast(bytes, count, MPI_BYTE, root, communicator.handle);

@@ -13,6 +13,9 @@ package protocol Communicator: AnyObject {
   /// Backend name for plan and metrics: `solo`, `threads`, `mpi`.
   var backend: String { get }
 
+  /// Chooses how started sums are made from here on: every rank the same, with none under way.
+  func use(_ algorithm: ReductionAlgorithm)
+
   /// Replaces `values` by their sum over ranks, on every rank. Blocking.
   func sum(_ values: UnsafeMutableBufferPointer<Double>) throws
   /// Replaces `values` by their sum over ranks, on every rank. Blocking.
@@ -32,6 +35,18 @@ package protocol Communicator: AnyObject {
   func gather(_ bytes: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer) throws
   /// Returns when every rank has called it.
   func barrier() throws
+}
+
+/// How a backend makes started sums; those with no choice ignore it. All have the tree's bits.
+package enum ReductionAlgorithm: String, Sendable, CaseIterable {
+  /// Our own exchange, nearest ranks first: inside a host before between hosts.
+  case halving
+  /// The one that the message passing library picks.
+  case library
+}
+
+extension Communicator {
+  package func use(_ algorithm: ReductionAlgorithm) {}
 }
 
 /// A reduction under way. Complete exactly once, by `poll` returning true or by `wait`.

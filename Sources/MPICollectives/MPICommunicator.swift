@@ -8,6 +8,8 @@ package final class MPICommunicator: Communicator {
   package var backend: String { "mpi" }
 
   private var world: cmpi_communicator
+  /// Sums of large messages; nil where the library's are to be used.
+  private var halving: HalvingReduction?
 
   init() throws(MPIError) {
     var world = cmpi_communicator()
@@ -18,6 +20,11 @@ package final class MPICommunicator: Communicator {
     self.world = world
     self.rank = Int(rank)
     self.size = Int(size)
+  }
+
+  package func use(_ algorithm: ReductionAlgorithm) {
+    halving =
+      algorithm == .halving ? HalvingReduction(world: world, rank: rank, size: size) : nil
   }
 
   func free() throws(MPIError) { try check("MPI_Comm_free", cmpi_free(&world)) }
@@ -48,6 +55,9 @@ package final class MPICommunicator: Communicator {
     precondition(source.count == destination.count, "a sum has as many elements as its parts")
     guard let from = source.baseAddress, let to = destination.baseAddress, !source.isEmpty else {
       return Pending(nil)
+    }
+    if let halving, source.count >= HalvingReduction.smallestCount {
+      return try halving.start(source, into: destination)
     }
     let call = "MPI_Iallreduce"
     var request = cmpi_request()

@@ -4,9 +4,15 @@ import Training
 
 /// `repvgg bench collectives`: what sums over the ranks at hand cost, by kind and size.
 package struct CollectivesBenchmark {
+  package enum Kind: String, Sendable, CaseIterable {
+    /// As statistics.
+    case blockingDouble = "float64"
+    /// As gradient buckets.
+    case startedFloat = "float32"
+  }
+
   package struct Row: Sendable {
-    /// `float64` blocking, as statistics; `float32` started, as gradient buckets.
-    package var kind: String
+    package var kind: Kind
     package var bytes: Int
     package var medianSeconds: Double
     package var fastestSeconds: Double
@@ -20,26 +26,35 @@ package struct CollectivesBenchmark {
     self.repetitions = repetitions
   }
 
-  /// 1 KiB to `largest` bytes, a factor of 8 between sizes.
-  package func run(largest: Int = 33_554_432) throws -> [Row] {
+  /// 1 KiB to 32 MiB, a factor of 8 between them.
+  package static let sizes = (0..<6).map { 1024 << (3 * $0) }
+
+  /// - Parameter sizes: bytes of the messages, multiples of 8.
+  package func run(sizes: [Int] = sizes, kinds: [Kind] = Kind.allCases) throws -> [Row] {
     var rows: [Row] = []
-    for bytes in sequence(first: 1024, next: { $0 * 8 <= largest ? $0 * 8 : nil }) {
-      let values = UnsafeMutableBufferPointer<Double>.allocate(capacity: bytes / 8)
-      defer { values.deallocate() }
-      values.initialize(repeating: 0)
-      rows.append(try measure("float64", bytes) { try communicator.sum(values) })
-      let (source, target) = (Arena(count: bytes / 4), Arena(count: bytes / 4))
-      rows.append(
-        try measure("float32", bytes) {
-          let reduction = try communicator.startSum(
-            UnsafeBufferPointer(source.all), into: target.all)
-          try reduction.wait()
-        })
+    for bytes in sizes {
+      for kind in kinds {
+        rows.append(try kind == .blockingDouble ? blocking(bytes) : started(bytes))
+      }
     }
     return rows
   }
 
-  private func measure(_ kind: String, _ bytes: Int, _ body: () throws -> Void) throws -> Row {
+  private func blocking(_ bytes: Int) throws -> Row {
+    let values = UnsafeMutableBufferPointer<Double>.allocate(capacity: bytes / 8)
+    defer { values.deallocate() }
+    values.initialize(repeating: 0)
+    return try measure(.blockingDouble, bytes) { try communicator.sum(values) }
+  }
+
+  private func started(_ bytes: Int) throws -> Row {
+    let (source, target) = (Arena(count: bytes / 4), Arena(count: bytes / 4))
+    return try measure(.startedFloat, bytes) {
+      try communicator.startSum(UnsafeBufferPointer(source.all), into: target.all).wait()
+    }
+  }
+
+  private func measure(_ kind: Kind, _ bytes: Int, _ body: () throws -> Void) throws -> Row {
     var seconds: [Double] = []
     for index in 0..<repetitions + 1 {
       try communicator.barrier()

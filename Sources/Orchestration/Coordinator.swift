@@ -65,18 +65,22 @@ package final class Coordinator {
   }
 
   /// The first line of every part of a run. `bits`: `proved`, `not proved` or why not expected.
-  package func started(atStep step: Int, backend: String, bits: String) throws {
+  package func started(
+    atStep step: Int, backend: String, placement: Placement, bits: String
+  ) throws {
     note(
       "\(plan.config.name): \(plan.config.model.architecture.name), "
         + "\(Quantity.count(plan.trainingTable.parameterCount)) parameters, \(plan.worldSize) ranks "
         + "x \(plan.threads) threads over \(backend), global batch \(plan.globalBatch), "
         + "\(plan.totalSteps) steps; bit invariance over ranks: \(bits)")
+    for line in placement.lines where plan.worldSize > 1 || placement.isBound { note(line) }
     for line in plan.notes { note(line) }
     if step > 0 { note(continuation(after: step)) }
     try metrics.append([
       ("event", "start"), ("step", .int(step)), ("name", .string(plan.config.name)),
       ("architecture", .string(plan.config.model.architecture.name)),
       ("world_size", .int(plan.worldSize)), ("threads", .int(plan.threads)),
+      ("placement", .array(placement.lines.map { .string($0) })),
       ("backend", .string(backend)), ("bit_invariance", .string(bits)),
       ("global_batch", .int(plan.globalBatch)), ("total_steps", .int(plan.totalSteps)),
       ("cpu", .string(plan.machine.cpu)), ("blas_kernel", .string(plan.machine.blasKernel)),

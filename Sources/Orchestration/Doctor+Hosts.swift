@@ -1,5 +1,5 @@
 import Collectives
-import Foundation
+import Glibc
 import Tensors
 
 extension Doctor {
@@ -23,6 +23,7 @@ extension Doctor {
     var cores: [Int]
     /// Of Linux: `user:[4026531837]`.
     var userNamespace: String
+    var interfaces: [NetworkInterface]
 
     /// Memory that happens to be free differs from rank to rank; faults do not.
     func isSame(as other: Message) -> Bool {
@@ -30,17 +31,14 @@ extension Doctor {
     }
   }
 
-  /// Bytes that a rank's message may take.
-  private static let messageBytes = 131_072
-
   /// The findings of all ranks, the same on every rank; the group of rank 0 comes first, with what
   /// rank 0 finds in `output` at its end.
   package func examine(over communicator: any Communicator, output: String) throws -> [Report] {
     var own = message()
     let ownOutput = communicator.rank == 0 ? examine(output: output) : []
-    let atRoot = try gather(ownOutput.map(\.short), communicator)[0]
+    let atRoot = try communicator.gather(ownOutput.map(\.short))[0]
     own.findings = own.findings.map(\.short)
-    let messages = Self.compared(try gather(own, communicator), singleCopy: settings)
+    let messages = Self.compared(try communicator.gather(own), singleCopy: settings)
     var groups: [(message: Message, ranks: [Int])] = []
     for (rank, message) in messages.enumerated() {
       if let group = groups.firstIndex(where: { $0.message.isSame(as: message) }) {
@@ -56,22 +54,6 @@ extension Doctor {
     }
   }
 
-  private func gather<Value: Codable>(_ value: Value, _ communicator: any Communicator) throws
-    -> [Value]
-  {
-    let own = Array(try JSONEncoder().encode(value))
-    precondition(own.count <= Self.messageBytes, "findings are cut to a length that fits")
-    let bytes = own + [UInt8](repeating: 0x20, count: Self.messageBytes - own.count)
-    var all = [UInt8](repeating: 0, count: Self.messageBytes * communicator.size)
-    try bytes.withUnsafeBytes { source in
-      try all.withUnsafeMutableBytes { try communicator.gather(source, into: $0) }
-    }
-    return try (0..<communicator.size).map { rank in
-      let part = all[rank * Self.messageBytes..<(rank + 1) * Self.messageBytes]
-      return try JSONDecoder().decode(Value.self, from: Data(part))
-    }
-  }
-
   private func message() -> Message {
     var target = [CChar](repeating: 0, count: 64)
     let length = readlink("/proc/self/ns/user", &target, target.count)
@@ -79,7 +61,8 @@ extension Doctor {
       host: Machine.hostName, findings: examine(), program: Self.programDigest,
       cores: here.allowedCores,
       userNamespace: String(
-        decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self),
+      interfaces: NetworkInterface.all)
   }
 
   /// Of the running program, whatever lies at its path by now; empty where it cannot be read.
@@ -138,8 +121,27 @@ extension Doctor {
           spaces > 1 && copies
             ? "ranks cannot read each other's memory: start all in one container, or set "
               + "OMPI_MCA_btl_vader_single_copy_mechanism=none" : nil))
+      if messages.contains(where: { $0.host != first.host }) {
+        own.findings.append(Self.commonNetwork(own, first))
+      }
       return own
     }
+  }
+
+  /// Whether a host can talk to rank 0's.
+  private static func commonNetwork(_ own: Message, _ first: Message) -> Finding {
+    let ways = own.interfaces.filter(\.leadsToOthers)
+    let shared = ways.filter { way in
+      first.interfaces.contains { $0.leadsToOthers && way.shares(networkWith: $0) }
+    }
+    // A network may have routers; most have none.
+    return .advice(
+      "common network",
+      (shared.isEmpty ? ways : shared).map(\.text).joined(separator: ", "),
+      own.host == first.host || !shared.isEmpty
+        ? nil
+        : "no network is common with \(first.host): if the job does not start, name one that leads there "
+          + "with launch/train --interface")
   }
 }
 

@@ -152,7 +152,7 @@ extension Doctor {
 
   private var interfaces: Finding {
     let name = "btl_tcp_if_include"
-    let known = Self.interfaces
+    let known = NetworkInterface.all
     // Networks may stand there too, as 10.0.0.0/8.
     let listed = (settings[name]?.value ?? "").split(separator: ",").map(String.init)
     let missing = listed.filter { !$0.contains("/") && !known.map(\.name).contains($0) }
@@ -167,26 +167,10 @@ extension Doctor {
 
   /// mpirun talks to its ranks over TCP, on one host too.
   var network: Finding {
-    let up = Self.interfaces.filter(\.isUp).map(\.name)
+    let up = NetworkInterface.all.filter(\.isUp).map(\.text)
     return .fault(
       "network", up.isEmpty ? "no interface is up" : up.joined(separator: ", "),
       up.isEmpty ? "mpirun cannot reach its ranks, even of one host: ip link set lo up" : nil)
-  }
-
-  private static var interfaces: [(name: String, isUp: Bool)] {
-    var first: UnsafeMutablePointer<ifaddrs>?
-    guard getifaddrs(&first) == 0 else { return [] }
-    defer { freeifaddrs(first) }
-    var found: [(name: String, isUp: Bool)] = []
-    var entry = first
-    while let interface = entry {
-      let name = String(cString: interface.pointee.ifa_name)
-      if !found.contains(where: { $0.name == name }) {
-        found.append((name, interface.pointee.ifa_flags & UInt32(IFF_UP) != 0))
-      }
-      entry = interface.pointee.ifa_next
-    }
-    return found
   }
 
   /// Files of Open MPI that set something beside what Debian's own sets.

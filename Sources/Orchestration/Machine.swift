@@ -23,11 +23,12 @@ package enum Machine {
   }
 
   /// The threads of this rank, which wait according to whether there is a core for every thread of
-  /// every rank here. Cores of a rank's mask are taken to be its own where mpirun bound it and the
-  /// host has as many for every rank.
+  /// every rank here. Cores of a rank's mask are its own where it has bound itself; and are taken to be
+  /// where mpirun bound it and the host has as many for every rank.
   package static func pool(threads: Int) -> WorkerPool {
     let isBound = environment("OMPI_MCA_orte_bound_at_launch") == "1"
-    let sharing = isBound && cores * localRanks <= onlineCores ? 1 : localRanks
+    let ownsMask = RankPlacement.isBound || isBound && cores * localRanks <= onlineCores
+    let sharing = ownsMask ? 1 : localRanks
     return WorkerPool(threads: threads, ownCores: threads * sharing <= cores)
   }
 
@@ -36,6 +37,29 @@ package enum Machine {
     gethostname(&name, name.count - 1)
     return String(
       decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Where the program's file lies.
+  package static var programPath: String {
+    guard let path = realpath("/proc/self/exe", nil) else { return CommandLine.arguments[0] }
+    defer { free(path) }
+    return String(cString: path)
+  }
+
+  /// Runs another program, found on PATH, in this one's place; returns only with the reason why not.
+  /// mpirun's own leave for the superuser is given.
+  package static func become(_ words: [String]) -> String {
+    if getuid() == 0 {
+      for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {
+        setenv(name, "1", 1)
+      }
+    }
+    fflush(nil)
+    var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+    defer { arguments.forEach { free($0) } }
+    arguments.append(nil)
+    execvp(words[0], arguments)
+    return String(cString: strerror(errno))
   }
 
   /// Hash of the program's file; empty where it cannot be read.

@@ -6,14 +6,29 @@ package enum OutputDirectory {
   ///
   /// Throws `.permission` or `.cannotCreate`; `option` named the path, for the message.
   package static func make(_ path: String, option: String) throws {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      let isForbidden = (error as? CocoaError)?.code == .fileWriteNoPermission
-      throw JobFailure(
-        isForbidden ? .permission : .cannotCreate,
-        "\(path): cannot make the directory; choose another \(option)")
+    var partial = path.hasPrefix("/") ? "/" : ""
+    for part in path.split(separator: "/") {
+      partial += part
+      if mkdir(partial, 0o777) != 0 && !isDirectory(partial) {
+        // Something there that is no directory.
+        let code = errno == EEXIST ? ENOTDIR : errno
+        let kind: ExitCode =
+          code == EACCES || code == EPERM || code == EROFS ? .permission : .cannotCreate
+        throw JobFailure(
+          kind,
+          "\(partial): cannot make the directory: \(String(cString: strerror(code))); choose another "
+            + option)
+      }
+      partial += "/"
     }
+  }
+
+  /// Leaves `errno` as it is.
+  private static func isDirectory(_ path: String) -> Bool {
+    let code = errno
+    defer { errno = code }
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// Throws `.cannotCreate` where it holds something and not the file `mark`, which what was written

@@ -23,12 +23,12 @@ package final class RunDirectory {
   package init(_ plan: RunPlan) throws {
     self.plan = plan
     let path = plan.paths.runDirectory
-    try Self.makeDirectories(path)
+    try OutputDirectory.make(path, option: "--output")
     try Self.requireOwn(path, entries: try Self.entries(of: path))
     lock = try RunLock(run: path, patience: Self.lockPatience)
     store = CheckpointStore(directory: plan.paths.checkpoints, keep: plan.config.checkpoint.keep)
     try store.prepare()
-    try Self.makeDirectories(plan.paths.artifacts)
+    try OutputDirectory.make(plan.paths.artifacts, option: "--output")
     for directory in [path, plan.paths.artifacts] { AtomicFile.removeLeftovers(in: directory) }
     attempts = AttemptLog(
       path: plan.paths.attempts, setup: try Self.setup(plan), lastStep: plan.totalSteps)
@@ -79,24 +79,6 @@ package final class RunDirectory {
       "\(plan.worldSize) \(plan.threads) \(plan.machine.programVersion)\n"
       + "\(plan.data.fingerprint)\n"
     return String(SHA256Digest.hex(try encoder.encode(plan.config) + Array(text.utf8)).prefix(16))
-  }
-
-  /// mkdir -p.
-  private static func makeDirectories(_ path: String) throws {
-    var partial = path.hasPrefix("/") ? "/" : ""
-    for part in path.split(separator: "/") {
-      partial += part
-      if mkdir(partial, 0o777) != 0 && errno != EEXIST {
-        let code = errno
-        let kind: ExitCode =
-          code == EACCES || code == EPERM || code == EROFS ? .permission : .cannotCreate
-        throw JobFailure(
-          kind,
-          "\(partial): cannot make the directory: \(String(cString: strerror(code))); choose another "
-            + "with --output")
-      }
-      partial += "/"
-    }
   }
 
   private static func entries(of path: String) throws -> [String] {

@@ -17,7 +17,7 @@ package struct RunState: Sendable, Codable, Equatable {
     package var top1: Double
   }
 
-  package static let currentFormat = 3
+  package static let currentFormat = 4
 
   package var format = RunState.currentFormat
   /// Steps done.

@@ -24,7 +24,6 @@ package struct TrainingJob {
     package var overrides: [String]
     package var output: String?
     package var resume: Resume
-    package var threads: Int
     /// Resolved; `none` when quiet.
     package var progress: ProgressMode
     /// Columns of a live line.
@@ -32,14 +31,12 @@ package struct TrainingJob {
 
     package init(
       configuration: String, overrides: [String] = [], output: String? = nil,
-      resume: Resume = .automatic, threads: Int = 1, progress: ProgressMode = .plain,
-      lineWidth: Int = 80
+      resume: Resume = .automatic, progress: ProgressMode = .plain, lineWidth: Int = 80
     ) {
       self.configuration = configuration
       self.overrides = overrides
       self.output = output
       self.resume = resume
-      self.threads = threads
       self.progress = progress
       self.lineWidth = lineWidth
     }
@@ -49,18 +46,23 @@ package struct TrainingJob {
   private let bareCommunicator: any Communicator
   /// The same, seen by the watchdog.
   private let communicator: any Communicator
+  private let placement: Placement
   private let mpiVersion: String
   private let watchdog: Watchdog
   private var heartbeat: Heartbeat { watchdog.heartbeat }
 
-  /// - Parameter watchdog: started; it goes on watching when the job has run.
+  /// - Parameters:
+  ///   - placement: in force.
+  ///   - watchdog: started; it goes on watching when the job has run.
   package init(
-    _ options: Options, communicator: any Communicator, mpiVersion: String, watchdog: Watchdog
+    _ options: Options, communicator: any Communicator, placement: Placement, mpiVersion: String,
+    watchdog: Watchdog
   ) {
     self.options = options
     bareCommunicator = communicator
     self.communicator = WatchedCommunicator(
       communicator, watchdog.heartbeat, checksOrder: false)
+    self.placement = placement
     self.mpiVersion = mpiVersion
     self.watchdog = watchdog
   }
@@ -72,13 +74,15 @@ package struct TrainingJob {
     BLAS.useOneThread()
     try requireSameProgram()
     heartbeat.enter(.reading)
-    let (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
+    var (file, plan, train, test) = try Agreement.all(communicator) { try makePlan() }
     Failpoint.pass(.dataScanned)
     heartbeat.enter(.starting)
     try requireSameJob(plan)
     watchdog.follow(plan.config.watchdog, log: plan.paths.log)
     let communicator = WatchedCommunicator(
       bareCommunicator, heartbeat, checksOrder: plan.config.communication.checkOrder)
+    communicator.use(ReductionAlgorithm(plan.config.communication.reduction))
+    if plan.config.communication.bucketBytes == 0 { plan = try measured(plan, communicator) }
     let coordinator = try Agreement.all(communicator) { try makeCoordinator(plan) }
     heartbeat.enter(.resuming)
     var snapshot = try Agreement.all(communicator) {
@@ -103,7 +107,8 @@ package struct TrainingJob {
       try Agreement.all(communicator) {
         try coordinator?.directory.record(configuration: file.bytes)
         try coordinator?.started(
-          atStep: worker.stepsDone, backend: communicator.backend, bits: bits)
+          atStep: worker.stepsDone, backend: communicator.backend, placement: placement,
+          bits: bits)
         if let initial { try coordinator?.initialised(from: initial) }
       }
       // Not held for as long as the run trains.
@@ -152,12 +157,23 @@ extension TrainingJob {
     watchdog.follow(config.watchdog)
     let (train, test) = try Datasets.open(config: config)
     let plan = try RunPlan.resolve(
-      config: config, worldSize: communicator.size, threads: options.threads,
+      config: config, worldSize: communicator.size, threads: placement.threads,
       data: DataSummary(train: train, test: test, config: config),
       machine: Machine.summary(mpiVersion: mpiVersion))
     try plan.requireTrainable()
     try MemoryLimit.requireAddressSpace(plan, rank: communicator.rank)
     return (file, plan, train, test)
+  }
+
+  /// The plan with buckets of a size that suits these hosts.
+  private func measured(_ plan: RunPlan, _ communicator: any Communicator) throws -> RunPlan {
+    let bytes = try BucketChoice.measure(
+      over: communicator, gradientBytes: plan.layout.count * MemoryLayout<Float>.stride)
+    return try Agreement.all(communicator) {
+      try RunPlan.resolve(
+        config: plan.config, worldSize: plan.worldSize, threads: plan.threads, data: plan.data,
+        machine: plan.machine, bucketBytes: bytes)
+    }
   }
 
   /// Before anything else: another program might go about it in another order.
@@ -214,6 +230,16 @@ extension TrainingJob {
       "bit invariance over ranks: \(finding), and communication.strict_bits asks for it; use 1, 2, 4 "
         + "or 8 ranks and shards, default MPI algorithms, or set communication.strict_bits to false"
     )
+  }
+}
+
+extension ReductionAlgorithm {
+  package init(_ reduction: RunConfig.Reduction) {
+    self =
+      switch reduction {
+      case .halving: .halving
+      case .library: .library
+      }
   }
 }
 

@@ -21,6 +21,8 @@ final class WatchedCommunicator: Communicator {
     (rank, size, backend) = (base.rank, base.size, base.backend)
   }
 
+  func use(_ algorithm: ReductionAlgorithm) { base.use(algorithm) }
+
   func sum(_ values: UnsafeMutableBufferPointer<Double>) throws {
     try call("sum of Float64", values.count) { try base.sum(values) }
   }

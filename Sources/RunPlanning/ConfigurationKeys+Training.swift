@@ -125,11 +125,16 @@ extension ConfigurationKey {
         + "hundredth of the time since then; then training goes on, and it comes when the disk is "
         + "ready."),
     .integer(
-      "communication.bucket_bytes", \.communication.bucketBytes, 1024...1_073_741_824,
+      "communication.bucket_bytes", \.communication.bucketBytes, 0...1_073_741_824,
       unit: "bytes",
       atResume: .free("sums are the same however they are cut, where bits are proved"),
       "Gradients are reduced in messages of at least this size; below 65,536 Open MPI takes a slow "
-        + "schedule."),
+        + "schedule. 0: a size found by measurement when the job starts."),
+    .choice(
+      "communication.reduction", \.communication.reduction,
+      atResume: .free("both add in the same order, where bits are proved"),
+      "Who cuts and routes sums of gradients: `halving`, nearest ranks first, so that a host's own are "
+        + "summed before anything is sent; `library`, as the MPI library does."),
     .boolean(
       "communication.strict_bits", \.communication.strictBits,
       atResume: .free("does not change the weights"),

@@ -93,9 +93,15 @@ package struct RunConfig: Sendable, Equatable, Codable {
     package init() {}
   }
 
+  /// How gradients are summed over ranks; the bits are the same.
+  package enum Reduction: String, Sendable, Codable, CaseIterable { case halving, library }
+
   package struct Communication: Sendable, Equatable, Codable {
-    /// Gradients are reduced in messages of at least so many bytes.
-    package var bucketBytes = 4_194_304
+    /// Gradients are reduced in messages of at least so many bytes; 0: a size found by measurement
+    /// when the job starts.
+    package var bucketBytes = Communication.usualBucketBytes
+    package var reduction = Reduction.halving
+    package static let usualBucketBytes = 4_194_304
     /// Refuse to train (exit 76) when the probe does not prove bit invariance.
     package var strictBits = false
     /// Compare kind and size of every message before it is sent: for looking for faults.

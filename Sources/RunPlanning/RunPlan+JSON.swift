@@ -1,32 +1,38 @@
 extension RunPlan {
   /// The plan for programs and for the record (`plan.json`): one JSON object, the same bytes for the
   /// same plan.
-  package func json() -> String {
-    JSONText.object([
-      // By which a run's directory is recognised.
-      ("program", .string("repvgg")),
-      ("name", .string(config.name)),
-      ("architecture", .string(config.model.architecture.name)),
-      ("input", input),
-      ("parameters", pair(trainingTable.parameterCount, deployTable.parameterCount)),
-      ("macs", pair(macsTraining, macsDeploy)),
-      ("winograd_multiplications", .integer(winogradMultiplications)),
-      ("stages", .array(stages.map(Self.json))),
-      ("phases", .array(phases.map(json))),
-      ("world", world),
-      ("bit_invariant", invariance),
-      ("data", dataJSON),
-      ("steps", steps),
-      ("memory_bytes", memoryJSON),
-      ("inference_activation_bytes", inferenceJSON),
-      ("buckets", .array(buckets.map { .integer($0.count) })),
-      ("messages", .array(messages.map(Self.json))),
-      ("paths", pathsJSON),
-      ("kernels", kernels.json),
-      ("machine", machineJSON),
-      ("notes", .array(notes.map { .string($0) })),
-      ("configuration", config.json),
-    ]).pretty() + "\n"
+  ///
+  /// - Parameter placement: of ranks on hosts, for a plan of such.
+  package func json(placement: Placement? = nil) -> String {
+    let placed: [(String, JSONText)] =
+      placement.map { [("placement", .array($0.lines.map { .string($0) }))] } ?? []
+    return JSONText.object(
+      [
+        // By which a run's directory is recognised.
+        ("program", .string("repvgg")),
+        ("name", .string(config.name)),
+        ("architecture", .string(config.model.architecture.name)),
+        ("input", input),
+        ("parameters", pair(trainingTable.parameterCount, deployTable.parameterCount)),
+        ("macs", pair(macsTraining, macsDeploy)),
+        ("winograd_multiplications", .integer(winogradMultiplications)),
+        ("stages", .array(stages.map(Self.json))),
+        ("phases", .array(phases.map(json))),
+        ("world", world),
+        ("bit_invariant", invariance),
+        ("data", dataJSON),
+        ("steps", steps),
+        ("memory_bytes", memoryJSON),
+        ("inference_activation_bytes", inferenceJSON),
+        ("buckets", .array(buckets.map { .integer($0.count) })),
+        ("messages", .array(messages.map(Self.json))),
+        ("paths", pathsJSON),
+        ("kernels", kernels.json),
+        ("machine", machineJSON),
+        ("notes", .array(notes.map { .string($0) })),
+        ("configuration", config.json),
+      ] + placed
+    ).pretty() + "\n"
   }
 
   private func pair(_ training: Int, _ deploy: Int) -> JSONText {

@@ -4,8 +4,11 @@ extension RunPlan {
   /// Throws kind `.configuration` with the setting that mends it: more ranks than shards, groups
   /// that do not divide, labels beyond the classes, BatchNorm over a single value, too little
   /// memory.
+  ///
+  /// - Parameter bucketBytes: measured, for a configuration that asks for it.
   package static func resolve(
-    config: RunConfig, worldSize: Int, threads: Int, data: DataSummary, machine: MachineSummary
+    config: RunConfig, worldSize: Int, threads: Int, data: DataSummary, machine: MachineSummary,
+    bucketBytes: Int = RunConfig.Communication.usualBucketBytes
   ) throws(ConfigurationError) -> RunPlan {
     let (height, width) =
       config.data.resolution == 0
@@ -33,7 +36,8 @@ extension RunPlan {
 
     let trainingTable = ParameterTable.training(blocks: blocks, classes: config.model.classes)
     let layout = ArenaLayout(trainingTable)
-    let buckets = layout.buckets(bytes: config.communication.bucketBytes)
+    let configured = config.communication.bucketBytes
+    let buckets = layout.buckets(bytes: configured == 0 ? bucketBytes : configured)
     try checkBuckets(buckets)
     let ranksShards = EvenCut(training.shards, into: worldSize).ranges
     let shardSize = (training.globalBatch + training.shards - 1) / training.shards

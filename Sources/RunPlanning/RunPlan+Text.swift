@@ -1,10 +1,30 @@
 extension RunPlan {
+  /// Where the ranks of a plan go.
+  package struct Place: Sendable {
+    package var placement: Placement
+    /// For `mpirun --host`.
+    package var hosts: String
+    /// Interfaces of this host, and which of them MPI is told to take.
+    package var network: String
+
+    package init(placement: Placement, hosts: String, network: String) {
+      self.placement = placement
+      self.hosts = hosts
+      self.network = network
+    }
+
+    /// Of one host.
+    var mostRanks: Int {
+      placement.hosts.indices.map { host in placement.seats.count { $0.host == host } }.max() ?? 1
+    }
+  }
+
   /// The plan for people. `configuration` and `overrides` are what the command line named; they
   /// come back in the mpirun command at the end, `program` as the program that it starts.
-  /// `gigaflopsPerCore`, where it is known, gives the run's time.
+  /// `gigaflopsPerCore`, where it is known, gives the run's time; `place`, where the ranks go.
   package func text(
     configuration: String = "CONFIG", overrides: [String] = [], program: String = "repvgg",
-    gigaflopsPerCore: Double? = nil
+    gigaflopsPerCore: Double? = nil, place: Place? = nil
   ) -> String {
     var lines = [
       "\(config.name): \(config.model.architecture.name), \(Quantity.grouped(classes)) classes, "
@@ -23,22 +43,29 @@ extension RunPlan {
     if worldSize > 1 { lines.append(sharedMemoryText) }
     lines += ["", "messages per step"]
     lines += Self.aligned(messageRows, rightAligned: [1, 2]).map { "  " + $0 }
+    if let place {
+      lines += ["", "placement"] + place.placement.lines.map { "  " + $0 }
+      lines.append("  network: " + place.network)
+    }
     if !notes.isEmpty { lines += ["", "notes"] + notes.map { "  " + $0 } }
     lines += [
       "", "command",
-      "  " + command(configuration: configuration, overrides: overrides, program: program),
+      "  "
+        + command(
+          configuration: configuration, overrides: overrides, program: program, place: place),
     ]
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// The mpirun command that trains this plan.
   package func command(
-    configuration: String = "CONFIG", overrides: [String] = [], program: String = "repvgg"
+    configuration: String = "CONFIG", overrides: [String] = [], program: String = "repvgg",
+    place: Place? = nil
   ) -> String {
-    var words = ["mpirun", "--oversubscribe", "--bind-to", "none"]
-    // Waiting ranks would otherwise take the cores from those that compute.
-    if worldSize * threads > machine.cores { words += ["--mca", "mpi_yield_when_idle", "1"] }
-    words += ["-np", String(worldSize), program, "train", configuration]
+    let isCrowded = (place?.mostRanks ?? worldSize) * threads > machine.cores
+    var words = MPICommand(ranks: worldSize, hosts: place?.hosts, isCrowded: isCrowded).words
+    words += [program, "train", configuration]
+    if place?.placement.isBound == true { words += ["--bind", "auto"] }
     words += ["--threads", String(threads)]
     for override in overrides { words += ["--set", override] }
     return words.map(Self.shellQuoted).joined(separator: " ")

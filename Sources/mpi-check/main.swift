@@ -25,14 +25,21 @@ let probes =
 func check(_ communicator: any Communicator, library: String) throws -> (String, Int32) {
   let ranks = communicator.size == 1 ? "1 rank" : "\(communicator.size) ranks"
   let place = "\(ranks) over \(library)"
-  if arguments.first == "probe" {
-    guard try BitInvariance.prove(probes, over: communicator, seed: 1) else {
-      return ("sums of \(place) have not the bits of the balanced tree", 76)
+  var count = 0
+  for algorithm in ReductionAlgorithm.allCases {
+    communicator.use(algorithm)
+    guard arguments.first == "probe" else {
+      count += try runConformance(communicator).count
+      continue
     }
-    return ("all \(probes.count) probes of \(place) have the bits of the balanced tree", 0)
+    count += probes.count
+    guard try BitInvariance.prove(probes, over: communicator, seed: 1) else {
+      return ("\(algorithm) sums of \(place) have not the bits of the balanced tree", 76)
+    }
   }
-  let checks = try runConformance(communicator)
-  return ("\(checks.count) checks passed on \(place)", 0)
+  return arguments.first == "probe"
+    ? ("all \(count) probes of \(place) have the bits of the balanced tree", 0)
+    : ("\(count) checks passed on \(place)", 0)
 }
 
 guard arguments.isEmpty || Array(arguments) == ["probe"] else {

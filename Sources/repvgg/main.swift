@@ -33,6 +33,7 @@ func run(_ invocation: Invocation) -> Int32 {
   case .replay: return ReplayCommand.run(invocation)
   case .bench: return BenchCommand.run(invocation)
   case .doctor: return DoctorCommand.run(invocation)
+  case .hosts: return alone { try HostsCommand.run(invocation) }
   case .plan: return alone { try PlanCommand.run(invocation) }
   case .fuse: return alone { try FuseCommand.run(invocation) }
   case .certify: return alone { try CertifyCommand.run(invocation) }

@@ -9,7 +9,7 @@ struct MPICheckTests {
   @Test(arguments: [1, 2, 3, 4, 8]) func mpiConforms(_ ranks: Int) throws {
     let result = try MPICheck.run(ranks: ranks)
     #expect(result.code == 0, "\(result.output)")
-    #expect(result.output.contains("10 checks passed on \(ranks) rank"), "\(result.output)")
+    #expect(result.output.contains("20 checks passed on \(ranks) rank"), "\(result.output)")
   }
 
   @Test(arguments: [2, 8]) func sumsHaveTheTreesBits(_ ranks: Int) throws {

@@ -5,7 +5,7 @@ import _TestSupport
 private let commands = [
   "train", "plan", "evaluate", "fuse", "certify", "convert", "classify", "inspect", "replay",
   "bench",
-  "doctor", "collect", "data", "checkpoint", "completion", "help", "version",
+  "doctor", "hosts", "collect", "data", "checkpoint", "completion", "help", "version",
 ]
 
 /// A command line that must be refused, and what must be said about it.
@@ -50,7 +50,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     .init(["train", "a", "--json"], "unknown option '--json'; see repvgg train --help"),
     .init(
       ["train", "a", "--threads"],
-      "--threads needs a value: --threads N; see repvgg train --help"),
+      "--threads needs a value: --threads N|auto; see repvgg train --help"),
     .init(
       ["train", "a", "--output="],
       "--output needs a value: --output DIR; see repvgg train --help"),
@@ -59,17 +59,17 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
       "--output needs a value: --output DIR; see repvgg train --help"),
     .init(
       ["train", "a", "--threads", "0"],
-      "--threads '0' is not a whole number from 1 to 1024; see repvgg train --help"),
+      "--threads '0' is not a whole number from 1 to 1024 or auto; see repvgg train --help"),
     .init(
       ["train", "a", "--threads=-1"],
-      "--threads '-1' is not a whole number from 1 to 1024; see repvgg train --help"),
+      "--threads '-1' is not a whole number from 1 to 1024 or auto; see repvgg train --help"),
     .init(
       ["train", "a", "--threads", "99999999999999999999"],
-      "--threads '99999999999999999999' is not a whole number from 1 to 1024; see repvgg train --help"
+      "--threads '99999999999999999999' is not a whole number from 1 to 1024 or auto; see repvgg train --help"
     ),
     .init(
       ["train", "a", "--threads", "two"],
-      "--threads 'two' is not a whole number from 1 to 1024; see repvgg train --help"),
+      "--threads 'two' is not a whole number from 1 to 1024 or auto; see repvgg train --help"),
     .init(
       ["train", "a", "--threads", "1", "--threads", "2"],
       "--threads is given twice; see repvgg train --help"),
@@ -308,7 +308,7 @@ struct WrongUsage: Sendable, CustomTestStringConvertible {
     #expect(try offers("train", "--progress", "") == ["auto", "live", "plain", "none"])
     #expect(try offers("train", "t") == ["two words.yaml"])
     #expect(try offers("train", "--output", "") == ["runs"])
-    #expect(try offers("train", "--threads", "").isEmpty)
+    #expect(try offers("train", "--threads", "") == ["auto"])
     #expect(try offers("bench", "") == ["step", "inference", "loader", "collectives", "kernels"])
     #expect(try offers("doctor", "").isEmpty)
   }

@@ -133,7 +133,7 @@ struct DocumentedCommandsTests {
     var planned = ["plan"]
     var rest = arguments.dropFirst()
     while let word = rest.popFirst() {
-      if ["--output", "--resume", "--progress"].contains(word) {
+      if ["--output", "--resume", "--progress", "--bind"].contains(word) {
         _ = rest.popFirst()
       } else if word == "--set", rest.first?.hasPrefix("model.initialize_from=") == true {
         // The plan would look into the file.

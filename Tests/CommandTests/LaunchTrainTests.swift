@@ -81,7 +81,8 @@ extension ProgramTests.LaunchTrainTests {
     #expect(result.status == 0, "\(result.stderr)")
     let starts = try job.starts()
     #expect(
-      starts == ["1 train any.yaml"] + Array(repeating: "2 train any.yaml", count: 3), "\(starts)")
+      starts == [1, 2, 2, 2].map { "\($0) train any.yaml --threads auto --bind auto" },
+      "\(starts)")
     #expect(words(result).count == 3 && words(result)[0].contains("signal 9 (code 137) in step 5"))
   }
 

@@ -74,6 +74,29 @@ extension ProgramTests.TrainingTests {
     #expect(hashes.count == 1)
   }
 
+  /// Gradients large enough for all ways of summing them, in every world that has a choice.
+  @Test func bitsDoNotDependOnTheReduction() throws {
+    let job = try TinyJob(
+      TinyJob.standard.replacingOccurrences(of: "widths: [8, 16]", with: "widths: [64, 160]"),
+      trainCount: 64)
+    var hashes: Set<String> = []
+    for (index, settings) in [
+      ["reduction=halving"], ["reduction=library"], ["reduction=halving", "bucket_bytes=0"],
+      ["reduction=halving", "bucket_bytes=65536"],
+    ].enumerated() {
+      for launch in index == 0 ? [Launch.alone(), .ranks(2), .ranks(4), .ranks(8)] : [.ranks(4)] {
+        let output = "out\(index)-\(launch.testDescription)"
+        let result = try job.train(
+          launch, output: output, settings.flatMap { ["--set", "communication.\($0)"] })
+        #expect(result.status == 0, "\(settings), \(launch.testDescription): \(result.stderr)")
+        let start = try #require(try job.metrics(of: output).first)
+        #expect(start.members["bit_invariance"] as? String == "proved")
+        hashes.insert(try job.hash(of: output))
+      }
+    }
+    #expect(hashes.count == 1)
+  }
+
   /// Another seed must give another hash, or equal hashes would mean nothing.
   @Test func anotherSeedGivesOtherWeights() throws {
     let job = try TinyJob()

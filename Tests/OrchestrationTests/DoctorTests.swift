@@ -165,12 +165,44 @@ import _TestSupport
     #expect(try Self.finding("signals", louder).mend?.hasPrefix("unset OMPI_MCA_\(name) ") == true)
   }
 
+  private static let apart =
+    "no network is common with a: if the job does not start, name one that leads there with "
+    + "launch/train --interface"
+
+  @Test func hostsOfOneNetworkAreFound() throws {
+    func host(_ name: String, _ address: UInt32, isLoopback: Bool = false) -> Doctor.Message {
+      let interface = NetworkInterface(
+        name: "eth0", isUp: true, isLoopback: isLoopback, address: address, mask: 0xFFFF_FF00,
+        speed: 25_000)
+      return .init(
+        host: name, findings: [], program: "p", cores: [0], userNamespace: "u",
+        interfaces: [interface])
+    }
+    let settings = MCASettings(try Self.machine(ScratchDirectory()))
+    func findings(_ messages: [Doctor.Message]) -> [Doctor.Finding] {
+      Doctor.compared(messages, singleCopy: settings).flatMap(\.findings)
+        .filter { $0.name == "common network" }
+    }
+    let near = findings([host("a", 0x0A00_0001), host("b", 0x0A00_0002)])
+    #expect(near.map(\.mend) == [nil, nil])
+    #expect(near[1].value == "eth0 10.0.0.2/24 at 25 Gb/s")
+    let far = findings([host("a", 0x0A00_0001), host("b", 0x0A00_0102)])
+    #expect(far.map(\.mend) == [nil, Self.apart])
+    let alone = [
+      host("a", 0x7F00_0001, isLoopback: true), host("b", 0x7F00_0001, isLoopback: true),
+    ]
+    #expect(findings(alone)[1].mend == Self.apart)
+    #expect(findings([host("a", 1), host("a", 1)]).isEmpty)
+  }
+
   @Test func ranksTogetherShowMore() throws {
     let settings = MCASettings(try Self.machine(ScratchDirectory()))
     func message(_ host: String, program: String = "p", cores: [Int], space: String = "u")
       -> Doctor.Message
     {
-      .init(host: host, findings: [], program: program, cores: cores, userNamespace: space)
+      .init(
+        host: host, findings: [], program: program, cores: cores, userNamespace: space,
+        interfaces: [])
     }
     func mends(_ messages: [Doctor.Message]) -> [[String?]] {
       Doctor.compared(messages, singleCopy: settings).map { $0.findings.map(\.mend) }
@@ -180,14 +212,14 @@ import _TestSupport
     // Each rank has a core, another host counts for itself, and cores that all share are crowded at most.
     #expect(
       mends([message("a", cores: [0]), message("a", cores: [1]), message("b", cores: [0])])
-        == [none, none, none])
+        == Array(repeating: none + [nil], count: 2) + [none + [Self.apart]])
     #expect(mends([message("a", cores: all), message("a", cores: all)]) == [none, none])
     if Machine.onlineCores > 1 {
       let shared = mends([message("a", cores: [0]), message("a", cores: [0])])
       #expect(shared.allSatisfy { $0[1]?.contains("--bind-to none") == true })
     }
     let programs = mends([message("a", cores: all), message("b", program: "q", cores: all)])
-    #expect(programs[0] == none && programs[1][0]?.contains("same program") == true)
+    #expect(programs[0] == none + [nil] && programs[1][0]?.contains("same program") == true)
     let spaces = mends([message("a", cores: all), message("a", cores: all, space: "v")])
     #expect(spaces.allSatisfy { $0[2]?.contains("one container") == true })
   }

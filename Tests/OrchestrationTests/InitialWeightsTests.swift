@@ -177,7 +177,8 @@ import _TestSupport
       watchdog.start()
       defer { watchdog.stop() }
       return try TrainingJob(
-        options, communicator: communicator, mpiVersion: "none", watchdog: watchdog
+        options, communicator: communicator, placement: .unbound(ranks: communicator.size),
+        mpiVersion: "none", watchdog: watchdog
       ).run()
     }
   }

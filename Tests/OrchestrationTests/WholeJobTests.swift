@@ -33,13 +33,15 @@ import _TestSupport
   ) throws -> [ExitCode] {
     let options = TrainingJob.Options(
       configuration: configuration, overrides: overrides, output: scratch.path(output),
-      threads: threads, progress: .none)
+      progress: .none)
     return try InProcessCommunicator.run(ranks: ranks, timeout: 300) { communicator in
       let watchdog = Watchdog(try Heartbeat.make(over: communicator))
       watchdog.start()
       defer { watchdog.stop() }
       return try TrainingJob(
-        options, communicator: communicator, mpiVersion: "none", watchdog: watchdog
+        options, communicator: communicator,
+        placement: .unbound(ranks: communicator.size, threads: threads),
+        mpiVersion: "none", watchdog: watchdog
       ).run()
     }
   }
@@ -76,7 +78,8 @@ import _TestSupport
         output: scratch.path("out"), progress: .none)
       do {
         let job = TrainingJob(
-          options, communicator: communicator, mpiVersion: "none", watchdog: Watchdog(heartbeat))
+          options, communicator: communicator, placement: .unbound(ranks: communicator.size),
+          mpiVersion: "none", watchdog: Watchdog(heartbeat))
         return "\(try job.run())"
       } catch let failure as JobFailure {
         return "\(failure.code.rawValue) \(heartbeat.states()[communicator.rank].phase)"

@@ -50,7 +50,7 @@ struct DecodeTests {
       power: 2
     evaluation: {every_epochs: 0}
     checkpoint: {every_steps: 0, every_minutes: .5, keep: 9}
-    communication: {bucket_bytes: 65536, strict_bits: true}
+    communication: {bucket_bytes: 65536, reduction: library, strict_bits: true}
     fuse: {block_tolerance: 1e-5, logit_tolerance: 1e-2, minimum_agreement: 1}
     artifacts: {licence: "CC-BY-4.0: ask us"}
     """
@@ -95,6 +95,7 @@ struct DecodeTests {
     (expected.checkpoint.everySteps, expected.checkpoint.everyMinutes) = (0, 0.5)
     expected.checkpoint.keep = 9
     expected.communication.bucketBytes = 65536
+    expected.communication.reduction = .library
     expected.communication.strictBits = true
     (expected.fuse.blockTolerance, expected.fuse.logitTolerance) = (1e-5, 1e-2)
     expected.fuse.minimumAgreement = 1

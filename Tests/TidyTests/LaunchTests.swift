@@ -58,7 +58,8 @@ struct LaunchTests {
     #expect(result.stdout.contains("OMPI_MCA_mpi_yield_when_idle=1"), "more threads than cores")
     #expect(
       result.stdout.hasSuffix(
-        "/.build/release/repvgg train 'my configs/a.yaml' --set a.b=c --threads 4096\n"))
+        "/.build/release/repvgg train 'my configs/a.yaml' --set a.b=c --threads 4096 "
+          + "--bind auto\n"))
     #expect(result.stdout.contains("mpirun --oversubscribe --bind-to none -np 3 "))
   }
 

@@ -130,18 +130,26 @@ struct CommandLineParser {
       guard let equals = value.firstIndex(of: "="), equals != value.startIndex else {
         throw error("\(option.name) '\(value)' is not KEY=VALUE")
       }
-    case .integer(_, let range):
-      guard let number = Int(value), range.contains(number) else {
-        throw error(
-          "\(option.name) '\(value)' is not a whole number from \(range.lowerBound) to \(range.upperBound)"
-        )
-      }
+    case .integerOr(let word, _, let range):
+      if value != word { try check(value, of: option, in: range, or: " or \(word)") }
+    case .integer(_, let range): try check(value, of: option, in: range)
     case .choice(_, let choices):
       guard choices.contains(value) else {
         throw error(
           "\(option.name) '\(value)' is none of \(choices.joined(separator: ", "))\(suggestion(value, choices))"
         )
       }
+    }
+  }
+
+  private func check(
+    _ value: String, of option: OptionSpecification, in range: ClosedRange<Int>,
+    or word: String = ""
+  ) throws(UsageError) {
+    guard let number = Int(value), range.contains(number) else {
+      throw error(
+        "\(option.name) '\(value)' is not a whole number from \(range.lowerBound) to "
+          + "\(range.upperBound)\(word)")
     }
   }
 

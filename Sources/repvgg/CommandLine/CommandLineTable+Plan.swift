@@ -13,7 +13,7 @@ extension CommandLineTable {
       OptionSpecification(
         name: "--ranks", value: .text(placeholder: "N,...", .nothing),
         help: "Ranks to plan for (default: 1, or those of mpirun)"),
-      threads,
+      threadsOrAuto, hostList,
       OptionSpecification(
         name: "--machine", value: .text(placeholder: "FILE", .files),
         help: "Curves to predict from (default: machine.json)"),

@@ -18,6 +18,7 @@ enum CommandLineTable {
     case .replay: replay
     case .bench: bench
     case .doctor: doctor
+    case .hosts: hosts
     case .collect: collect
     case .data: data
     case .checkpoint: checkpoint
@@ -26,28 +27,6 @@ enum CommandLineTable {
     case .version: version
     }
   }
-
-  private static let train = CommandSpecification(
-    name: .train, summary: "Train a network, fuse it, and write the artifacts",
-    details: [
-      "Alone it trains on one rank; under mpirun every rank takes its share of each",
-      "batch. The same command again goes on from the newest good checkpoint.",
-      "From a checkpoint named by --resume PATH a run begins in a new --output.",
-      "SIGUSR1 or SIGTERM saves a checkpoint and stops with exit code 75.",
-    ],
-    positional: configuration,
-    options: [
-      assignment,
-      OptionSpecification(
-        name: "--output", value: .text(placeholder: "DIR", .directories),
-        help: "Directory of the run (default: output of the configuration)"),
-      OptionSpecification(
-        name: "--resume", value: .text(placeholder: "auto|never|PATH", .directories),
-        help: "Checkpoint to go on from (default: auto, the newest good one)"),
-      threads, progress,
-      OptionSpecification(
-        name: "--quiet", value: .flag, help: "Show nothing but errors; the files say it all"),
-    ], rules: [.excludes("--quiet", "--progress")])
 
   private static let evaluate = CommandSpecification(
     name: .evaluate, summary: "Measure a network on a dataset",
@@ -141,6 +120,13 @@ enum CommandLineTable {
         name: "--steps", value: .integer(placeholder: "N", 1...1_000_000),
         help: "Steps or repetitions to measure (default: 10, of kernels 5)"),
       OptionSpecification(
+        name: "--reduction",
+        value: .choice(placeholder: "HOW", RunConfig.Reduction.allCases.map(\.rawValue)),
+        help: "Step, collectives: as communication.reduction (default: halving)"),
+      OptionSpecification(
+        name: "--bytes", value: .integer(placeholder: "N", 8...2_147_483_640),
+        help: "Collectives: this size alone (default: 1 KiB to 32 MiB)"),
+      OptionSpecification(
         name: "--data", value: .text(placeholder: "DIR|FILE", .files),
         help: "Loader: folder of classes, tar archives, or one image over and over"),
       OptionSpecification(
@@ -163,27 +149,12 @@ enum CommandLineTable {
       .only(["step", "inference", "kernels"], ["--model", "--stem-stride"]),
       .only(["step", "inference", "kernels", "loader"], ["--batch", "--resolution", "--threads"]),
       .only(["step", "inference", "kernels", "collectives"], ["--steps"]),
+      .only(["step", "collectives"], ["--reduction"]), .only(["collectives"], ["--bytes"]),
       .only(["step"], ["--batch-norm"]), .only(["inference"], ["--form"]),
       .only(["kernels"], ["--svg"]), .only(["step", "collectives"], ["--save"]),
       .excludes("--save", "--batch-norm"),
       .only(["loader"], ["--data", "--decode", "--augmentation", "--count"]),
       .demands("loader", "--data"),
-    ])
-
-  private static let doctor = CommandSpecification(
-    name: .doctor, summary: "Check this machine: CPU, BLAS, MPI, limits, files",
-    details: [
-      "Under mpirun it speaks for every host of the job.",
-      "✓ is well, ! is advice, ✗ is to be mended: then the exit code is 78.",
-    ],
-    options: [
-      OptionSpecification(
-        name: "--ranks", value: .integer(placeholder: "N", 1...65536),
-        help: "Ranks that are meant to run here (default: 1, or those of mpirun)"),
-      OptionSpecification(
-        name: "--output", value: .text(placeholder: "DIR", .directories),
-        help: "Directory of the run that is meant (default: here)"),
-      json,
     ])
 
   private static let collect = CommandSpecification(
@@ -326,7 +297,7 @@ enum CommandLineTable {
     name: "--threads", value: .integer(placeholder: "N", 1...1024),
     help: "Threads of a rank (default: 1)")
 
-  private static let progress = OptionSpecification(
+  static let progress = OptionSpecification(
     name: "--progress",
     value: .choice(placeholder: "MODE", ["auto", "live", "plain", "none"]),
     help: "How progress is shown: auto, live, plain or none (default: auto)")

@@ -1,7 +1,7 @@
 /// The commands of the program.
 enum CommandName: String, CaseIterable, Sendable {
   case train, plan, evaluate, fuse, certify, convert, classify, inspect, replay, bench, doctor,
-    collect
+    hosts, collect
   case data, checkpoint, completion, help, version
 }
 
@@ -20,6 +20,8 @@ struct OptionSpecification: Sendable {
     /// `KEY=VALUE`.
     case assignment
     case integer(placeholder: String, ClosedRange<Int>)
+    /// A word in its place.
+    case integerOr(String, placeholder: String, ClosedRange<Int>)
     case choice(placeholder: String, [String])
   }
 
@@ -35,7 +37,8 @@ struct OptionSpecification: Sendable {
     switch value {
     case .flag: nil
     case .assignment: "KEY=VALUE"
-    case .text(let placeholder, _), .integer(let placeholder, _), .choice(let placeholder, _):
+    case .text(let placeholder, _), .integer(let placeholder, _), .choice(let placeholder, _),
+      .integerOr(_, let placeholder, _):
       placeholder
     }
   }

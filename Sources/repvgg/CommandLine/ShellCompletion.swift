@@ -57,6 +57,7 @@ enum ShellCompletion {
     case .choice(_, let choices): (choices, .nothing)
     case .text(_, let completion): ([], completion)
     case .flag, .assignment, .integer: ([], .nothing)
+    case .integerOr(let word, _, _): ([word], .nothing)
     }
   }
 

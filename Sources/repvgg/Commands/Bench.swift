@@ -1,3 +1,4 @@
+import Collectives
 import Orchestration
 import Reporting
 import RunPlanning
@@ -33,6 +34,7 @@ enum BenchCommand {
     if let mode = invocation.text("--batch-norm").flatMap(RunConfig.BatchNormMode.init) {
       settings.batchNorm = mode
     }
+    backend.communicator.use(reduction(invocation))
     if invocation.isGiven("--save") {
       return try BenchCurvesCommand.step(settings, invocation, backend)
     }
@@ -43,6 +45,11 @@ enum BenchCommand {
     } else {
       Speaker.say(text(report, settings, ranks: ranks))
     }
+  }
+
+  private static func reduction(_ invocation: Invocation) -> ReductionAlgorithm {
+    let chosen = invocation.text("--reduction").flatMap(RunConfig.Reduction.init)
+    return ReductionAlgorithm(chosen ?? RunConfig.Communication().reduction)
   }
 
   private static func json(
@@ -102,23 +109,29 @@ enum BenchCommand {
 
   private static func collectives(_ invocation: Invocation, _ backend: Backend) throws {
     let repetitions = invocation.integer("--steps") ?? 10
+    let algorithm = reduction(invocation)
+    backend.communicator.use(algorithm)
     let benchmark = CollectivesBenchmark(
       communicator: backend.communicator, repetitions: repetitions)
+    // Whole numbers of Float64.
+    let size = invocation.integer("--bytes").map { [($0 + 7) / 8 * 8] }
+    let sizes = size ?? CollectivesBenchmark.sizes
     let rows =
       invocation.isGiven("--save")
-      ? try BenchCurvesCommand.sums(invocation, backend) { try benchmark.run() }
-      : try benchmark.run()
+      ? try BenchCurvesCommand.sums(invocation, backend) { try benchmark.run(sizes: sizes) }
+      : try benchmark.run(sizes: sizes)
     if invocation.flag("--json") {
       Speaker.say(
         JSONValue.object([
           ("benchmark", "collectives"), ("ranks", .int(backend.communicator.size)),
-          ("backend", .string(backend.communicator.backend)), ("repetitions", .int(repetitions)),
+          ("backend", .string(backend.communicator.backend)),
+          ("reduction", .string(algorithm.rawValue)), ("repetitions", .int(repetitions)),
           (
             "sums",
             .array(
               rows.map {
                 .object([
-                  ("type", .string($0.kind)), ("bytes", .int($0.bytes)),
+                  ("type", .string($0.kind.rawValue)), ("bytes", .int($0.bytes)),
                   ("median_seconds", .double($0.medianSeconds)),
                   ("fastest_seconds", .double($0.fastestSeconds)),
                 ])
@@ -132,7 +145,7 @@ enum BenchCommand {
     ])
     for row in rows {
       table.append([
-        row.kind, Quantity.bytes(row.bytes),
+        row.kind.rawValue, Quantity.bytes(row.bytes),
         "\(Quantity.fixed(row.medianSeconds * 1e6, decimals: 0)) us",
         "\(Quantity.fixed(row.fastestSeconds * 1e6, decimals: 0)) us",
         Quantity.bytes(Int(Double(row.bytes) / max(row.medianSeconds, 1e-9))),

@@ -53,7 +53,7 @@ enum BenchCurvesCommand {
       rows = try measure()
     } change: { curves in
       for row in rows {
-        guard let type = RunPlan.Message.ElementType(rawValue: row.kind) else { continue }
+        guard let type = RunPlan.Message.ElementType(rawValue: row.kind.rawValue) else { continue }
         curves.add(
           MachineCurves.Sum(
             ranks: backend.communicator.size, type: type, bytes: row.bytes,

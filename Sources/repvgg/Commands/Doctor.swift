@@ -1,10 +1,14 @@
 import MPICollectives
 import Orchestration
 import Reporting
+import RunPlanning
 
 /// `repvgg doctor`: the machine, line by line; under mpirun every host of the job.
 enum DoctorCommand {
   static func run(_ invocation: Invocation) -> Int32 {
+    if let hosts = invocation.text("--hosts") {
+      return alone { try runUnderMPI(on: hosts, invocation) }
+    }
     let surroundings = Doctor.Surroundings(ranks: invocation.integer("--ranks"))
     return Backend.run(computes: false) { backend in
       let library = Doctor.Library(
@@ -20,6 +24,29 @@ enum DoctorCommand {
       }
       return reports.allSatisfy(\.isWell) ? .done : .configuration
     }
+  }
+
+  /// Becomes mpirun, which runs this command on every host; returns only where it cannot.
+  private static func runUnderMPI(on hosts: String, _ invocation: Invocation) throws -> ExitCode {
+    guard !MPIEnvironment.isUnderMPIRun else {
+      throw JobFailure(
+        .usage, "--hosts starts mpirun itself; leave it out, or start doctor without mpirun")
+    }
+    let list = try HostList(argument: hosts)
+    // One a host will do, of as many as it may hold.
+    let ranks = invocation.integer("--ranks") ?? list.hosts.count
+    let spread =
+      ranks == list.hosts.count ? try HostList(list.hosts.map { .init(name: $0.name) }) : list
+    let blocks = try spread.blocks(ranks: ranks)
+    let most = blocks.map(\.count).max() ?? 1
+    var words = MPICommand(
+      ranks: ranks, hosts: try spread.argument(ranks: ranks), isCrowded: most > Machine.cores
+    ).words
+    words += [Machine.programPath, "doctor"]
+    if let output = invocation.text("--output") { words += ["--output", output] }
+    if invocation.flag("--json") { words.append("--json") }
+    throw JobFailure(
+      .configuration, "mpirun: \(Machine.become(words)); install it with launch/install")
   }
 
   private static func json(_ reports: [Doctor.Report]) -> JSONValue {

@@ -8,8 +8,9 @@ enum TrainCommand {
     let options = TrainingJob.Options(
       configuration: invocation.positionals[0], overrides: invocation.texts("--set"),
       output: invocation.text("--output"), resume: resume(invocation.text("--resume")),
-      threads: invocation.integer("--threads") ?? 1, progress: progress(invocation),
-      lineWidth: lineWidth)
+      progress: progress(invocation), lineWidth: lineWidth)
+    let threads = invocation.text("--threads") ?? "1"
+    let binds = invocation.text("--bind") == "auto"
     var watchdog: Watchdog?
     // Behind the end of MPI, in which ranks wait for each other too.
     defer { watchdog?.stop() }
@@ -18,9 +19,12 @@ enum TrainCommand {
       let started = Watchdog(heartbeat)
       started.start()
       watchdog = started
+      // nil for `auto`.
+      let placement = try RankPlacement.place(
+        over: backend.communicator, threads: Int(threads), binds: binds)
       return try TrainingJob(
-        options, communicator: backend.communicator, mpiVersion: backend.mpiVersion,
-        watchdog: started
+        options, communicator: backend.communicator, placement: placement,
+        mpiVersion: backend.mpiVersion, watchdog: started
       ).run()
     }
   }
