@@ -4,42 +4,63 @@ import RunPlanning
 import Training
 
 extension StepBenchmark {
-  /// Shards of a rank in the two measurements of a curve: what does not depend on them is told from what
+  /// Shards of a rank in the two series of a measurement: what does not depend on them is told from what
   /// does by their difference.
   private static let curveShards = [1, 4]
 
   /// What a step takes each of the ranks at hand when all compute at the same time and none waits for
-  /// another: every rank trains a network of its own, on one shard of the batch and on four. Means over
-  /// ranks of the medians over steps; the same on every rank.
+  /// another: every rank trains networks of its own, on one shard of the batch and on four in turn, so
+  /// that a machine that becomes slower does so for both. Means over ranks of the medians over steps; the
+  /// same on every rank.
   ///
   /// Throws `JobFailure` on all ranks where the steps do not fit in memory.
   package static func curves(
     _ settings: Settings, communicator: any Communicator
   ) throws -> [MachineCurves.Step] {
-    try curveShards.map { try curve(settings, shards: $0, communicator) }
+    let series = try Agreement.all(communicator) {
+      try curveShards.map { try CurveSeries(settings, shards: $0, rank: communicator.rank) }
+    }
+    // The first step touches all memory for the first time.
+    for index in 0..<settings.steps + 1 {
+      for series in series {
+        try communicator.barrier()
+        try series.takeStep(counts: index > 0)
+      }
+    }
+    return try series.map { try $0.curve(communicator) }
+  }
+}
+
+/// Steps of one rank alone, and what their parts took.
+private final class CurveSeries {
+  private let settings: StepBenchmark.Settings
+  private let shards: Int
+  private let step: Step
+  private let batch: SyntheticShards
+  private let clock: StepClock
+  private var parts: [[Double]] = []
+
+  init(_ settings: StepBenchmark.Settings, shards: Int, rank: Int) throws {
+    (self.settings, self.shards) = (settings, shards)
+    step = try StepBenchmark(settings, communicator: SoloCommunicator())
+      .makeStep(globalBatch: shards * settings.batch, shards: shards)
+    batch = try SyntheticShards(
+      shape: step.network.shape, counts: Array(repeating: settings.batch, count: shards),
+      rank: rank)
+    clock = StepClock(step)
   }
 
-  private static func curve(
-    _ settings: Settings, shards: Int, _ communicator: any Communicator
-  ) throws -> MachineCurves.Step {
-    let own = StepBenchmark(settings, communicator: SoloCommunicator())
-    let images = shards * settings.batch
-    let step = try Agreement.all(communicator) {
-      try own.makeStep(globalBatch: images, shards: shards)
-    }
-    let batch = try SyntheticShards(
-      shape: step.network.shape, counts: Array(repeating: settings.batch, count: shards),
-      rank: communicator.rank)
-    let clock = StepClock(step)
-    var parts: [[Double]] = []
-    for index in 0..<settings.steps + 1 {
-      try communicator.barrier()
-      clock.begin()
-      _ = try step.run(batch.samples, StepRequest(globalCount: images, learningRate: 0.01))
-      // The first step touches all memory for the first time.
-      if index > 0 { parts.append(clock.parts()) }
-    }
-    var typical = middle(parts)
+  func takeStep(counts: Bool) throws {
+    clock.begin()
+    _ = try step.run(
+      batch.samples,
+      StepRequest(globalCount: shards * settings.batch, learningRate: 0.01))
+    if counts { parts.append(clock.parts()) }
+  }
+
+  /// Over all ranks.
+  func curve(_ communicator: any Communicator) throws -> MachineCurves.Step {
+    var typical = Self.middle(parts)
     try typical.withUnsafeMutableBufferPointer { try communicator.sum($0) }
     for place in typical.indices { typical[place] /= Double(communicator.size) }
     let blocks = step.network.shape.blocks

@@ -147,7 +147,8 @@ extension RunPrediction {
       let timeline = StepTimeline(
         plan: plan, work: lookup.work,
         cost: SumCost(
-          local: local, hosts: cluster.hosts(ranks: plan.worldSize), network: cluster.network))
+          local: local, hosts: cluster.hosts(ranks: plan.worldSize), ranksPerHost: ranks,
+          network: cluster.network))
       return (timeline.run(), lookup.estimatedBlocks, lookup.hasThreads)
     }
   }

@@ -37,28 +37,39 @@ package struct StepPrediction: Sendable, Equatable {
 
 /// How long a sum over all ranks takes: over the ranks of each host in its memory, then between hosts.
 ///
-/// Between H hosts a sum of n bytes is taken by halving and doubling (Thakur, Rabenseifner and Gropp,
-/// "Optimization of Collective Communication Operations in MPICH", 2005): 2·⌈log₂ H⌉ messages one after
-/// the other, in which each host sends 2·(H − 1)/H·n bytes.
+/// Between H hosts a bucket of n bytes is summed by halving and doubling (Rabenseifner, "Optimization of
+/// Collective Reduction Operations", 2004): 2·⌈log₂ H⌉ messages one after the other, in which each host
+/// sends 2·(H − 1)/H·n bytes. A small sum takes that or doubling alone, whichever is faster: ⌈log₂ H⌉
+/// messages, in each of which every rank of a host sends all of its n bytes.
 struct SumCost {
   var local: SumLookup
   var hosts: Int
+  var ranksPerHost: Int
   /// Of no use with one host.
   var network: NetworkSpeed?
 
-  /// Messages that follow each other.
-  var rounds: Int { hosts > 1 ? 2 * Int(ceil(log2(Double(hosts)))) : 0 }
+  private static func levels(_ count: Int) -> Int { Int(ceil(log2(Double(count)))) }
 
-  /// Seconds of one of the rounds.
+  /// Messages of a bucket that follow each other: inside a host on the way there and on the way back, and
+  /// between hosts.
+  var localRounds: Int { Self.levels(ranksPerHost) }
+  var networkRounds: Int { 2 * Self.levels(hosts) }
+
+  /// Seconds of one of a bucket's rounds between hosts.
   func round(bytes: Int) -> Double {
-    guard let network, rounds > 0 else { return 0 }
+    guard let network, networkRounds > 0 else { return 0 }
     let sent = 2 * Double(hosts - 1) / Double(hosts) * Double(bytes)
-    return network.latency + sent / network.bytesPerSecond / Double(rounds)
+    return network.latency + sent / network.bytesPerSecond / Double(networkRounds)
   }
 
   func blocking(_ message: RunPlan.Message) -> Double {
-    local.seconds(message.elementType, bytes: message.bytes)
-      + Double(rounds) * round(bytes: message.bytes)
+    let inside = local.seconds(message.elementType, bytes: message.bytes)
+    guard let network, networkRounds > 0 else { return inside }
+    let halving = Double(networkRounds) * round(bytes: message.bytes)
+    let sent = Double(ranksPerHost) * Double(message.bytes)
+    let doubling =
+      Double(networkRounds / 2) * (network.latency + sent / network.bytesPerSecond)
+    return inside + min(halving, doubling)
   }
 }
 
@@ -66,18 +77,25 @@ struct SumCost {
 /// beside the backward pass.
 ///
 /// What a sum takes inside a host is work of its cores and is hidden by nothing. Between hosts the
-/// bytes pass while the ranks compute; MPI makes progress only when it is asked, so a round of a bucket
-/// begins where a block ends, and all buckets share a host's link.
+/// bytes pass while the ranks compute; MPI makes progress only when it is asked, so each message of a
+/// bucket, those inside the host too, begins where a block ends, and all buckets share a host's link.
 struct StepTimeline {
   let plan: RunPlan
   let work: RankWork
   let cost: SumCost
 
   private struct Bucket {
-    var roundsLeft: Int
+    /// Messages begun so far, and what one between hosts takes.
+    var begun = 0
     var roundSeconds: Double
-    /// When the round under way ends.
+    /// When the message under way ends.
     var end = 0.0
+  }
+
+  /// Messages of a bucket: inside the host, between hosts, inside the host again.
+  private var rounds: Int { 2 * cost.localRounds + cost.networkRounds }
+  private func isBetweenHosts(_ round: Int) -> Bool {
+    (cost.localRounds..<cost.localRounds + cost.networkRounds).contains(round)
   }
 
   func run() -> StepPrediction {
@@ -110,19 +128,20 @@ struct StepTimeline {
         local += seconds
         now += seconds
         let round = cost.round(bytes: messages[started].bytes)
-        wire += round * Double(cost.rounds)
-        if cost.rounds > 0 {
-          flights.append(Bucket(roundsLeft: cost.rounds, roundSeconds: round))
-        }
+        wire += round * Double(cost.networkRounds)
+        flights.append(Bucket(roundSeconds: round))
         started += 1
       }
     }
     func poll() {
-      for index in flights.indices where flights[index].end <= now && flights[index].roundsLeft > 0
+      for index in flights.indices where flights[index].end <= now && flights[index].begun < rounds
       {
-        flights[index].end = max(now, linkFree) + flights[index].roundSeconds
-        flights[index].roundsLeft -= 1
-        linkFree = flights[index].end
+        flights[index].end = now
+        if isBetweenHosts(flights[index].begun) {
+          linkFree = max(now, linkFree) + flights[index].roundSeconds
+          flights[index].end = linkFree
+        }
+        flights[index].begun += 1
       }
     }
     let ends = plan.gradientEnds
@@ -139,7 +158,7 @@ struct StepTimeline {
     let computedLocal = local
     start(upTo: .max)
     // From here on MPI is asked all the time.
-    while let next = flights.indices.filter({ flights[$0].roundsLeft > 0 })
+    while let next = flights.indices.filter({ flights[$0].begun < rounds })
       .min(by: { flights[$0].end < flights[$1].end })
     {
       now = max(now, flights[next].end)
