@@ -7,7 +7,8 @@ import Tensors
 final class DeployLayer {
   let shape: BlockShape
   private let kernel: Kernel
-  private let packed: Arena
+  /// In the network's arena.
+  private let packed: UnsafeMutablePointer<Float>
   private let bias: Arena
   private let excitationWeights: Arena?
   private let excitation: SqueezeExcitation?
@@ -31,14 +32,24 @@ final class DeployLayer {
     )
   }
 
+  /// Elements of the layer's weights as the kernels read them.
+  static func packedCount(_ shape: BlockShape) -> Int {
+    let convolution = shape.convolution(kernel: 3)
+    return StemConvolution.applies(to: convolution)
+      ? StemConvolution(convolution).denseCount : convolution.forwardWeightCount
+  }
+
   /// - Parameters:
+  ///   - packed: `packedCount` elements, valid as long as the layer.
   ///   - tensors: deploy weights under published names, checked against the table.
   ///   - staging: as many elements as the layer has weights; used only here.
   init(
-    _ shape: BlockShape, tensors: NamedTensors, table: [String: ParameterTable.Entry],
-    staging: UnsafeMutablePointer<Float>, space: Workspace, pool: WorkerPool
+    _ shape: BlockShape, packed: UnsafeMutablePointer<Float>, tensors: NamedTensors,
+    table: [String: ParameterTable.Entry], staging: UnsafeMutablePointer<Float>, space: Workspace,
+    pool: WorkerPool
   ) {
     self.shape = shape
+    self.packed = packed
     let convolution = shape.convolution(kernel: 3)
     let reader = TensorReader(tensors: tensors, table: table)
     reader.copy("\(shape.key).rbr_reparam.weight", to: staging)
@@ -47,20 +58,18 @@ final class DeployLayer {
     if StemConvolution.applies(to: convolution) {
       let stem = StemConvolution(convolution)
       kernel = .stem(stem)
-      packed = Arena(count: stem.denseCount)
-      stem.pack(staging, into: packed.base)
+      stem.pack(staging, into: packed)
     } else {
       kernel = .convolution(convolution)
-      packed = Arena(count: convolution.forwardWeightCount)
-      _ = convolution.packForward(staging, into: packed.base, space: space, pool: pool)
+      _ = convolution.packForward(staging, into: packed, space: space, pool: pool)
     }
     let excited = SqueezeParts<String>(of: shape).map { reader.excitation($0, of: shape, pool) }
     (excitationWeights, excitation) = (excited?.0, excited?.1)
   }
 
-  /// Bytes that the layer keeps.
+  /// Bytes that the layer keeps beside its packed weights.
   var bytes: Int {
-    let arenas = [packed, bias, excitationWeights].compactMap { $0 }
+    let arenas = [bias, excitationWeights].compactMap { $0 }
     return arenas.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride }
       + (excitation?.bytes ?? 0)
   }
@@ -74,13 +83,13 @@ final class DeployLayer {
     case .stem(let stem):
       pool.run(images) { image, worker in
         stem.writeOutput(
-          image..<image + 1, input: input, fused: packed.base, bias: bias.base,
+          image..<image + 1, input: input, fused: packed, bias: bias.base,
           rectify: excitation == nil, scratch: scratch(worker), output: output)
         excite(image..<image + 1, of: output, worker)
       }
     case .convolution(let convolution):
       convolution.forward(
-        images: images, input: input, weights: packed.base, output: output, space: space,
+        images: images, input: input, weights: packed, output: output, space: space,
         pool: pool, finish: OutputFinish(bias: bias.base, rectify: excitation == nil),
         before: { _, _, _ in }, after: { images, _, worker in excite(images, of: output, worker) })
     }

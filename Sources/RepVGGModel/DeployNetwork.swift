@@ -13,6 +13,8 @@ package final class DeployNetwork {
   package let shape: NetworkShape
   private let pool: WorkerPool
   private let layers: [DeployLayer]
+  /// Of all layers, as the kernels read them: one block, whose pages are large.
+  private let weightArena: Arena
   private let head: DeployHead
   /// Layers whose images are large enough to fill the products by themselves.
   private let largeLayers: Int
@@ -63,10 +65,15 @@ package final class DeployNetwork {
       shared: sharedArena.base, workers: workerArena.base, workerCount: workerCount)
     workspace = space
     let staging = Arena(count: max(needs.map(\.weights).max() ?? 0, head.weightCount))
-    layers = shape.blocks.map {
+    var places = SlotAllocator()
+    let slots = shape.blocks.map { places.reserve(DeployLayer.packedCount($0)) }
+    weightArena = Arena(count: places.count)
+    let weights = weightArena.base
+    layers = zip(shape.blocks, slots).map { block, slot in
       let layer = DeployLayer(
-        $0, tensors: tensors, table: entries, staging: staging.base, space: space, pool: pool)
-      tensors.removeValue("\($0.key).rbr_reparam.weight")
+        block, packed: weights + slot.offset, tensors: tensors, table: entries,
+        staging: staging.base, space: space, pool: pool)
+      tensors.removeValue("\(block.key).rbr_reparam.weight")
       return layer
     }
     head.load(tensors, table: entries, staging: staging.base, space: space, pool: pool)
@@ -83,7 +90,7 @@ package final class DeployNetwork {
 
   /// Bytes of weights, as the kernels read them, and of everything that a pass works in.
   package var bytes: Int {
-    let arenas = largeBuffers + buffers + [logitArena, sharedArena, workerArena]
+    let arenas = largeBuffers + buffers + [weightArena, logitArena, sharedArena, workerArena]
     return arenas.reduce(layers.reduce(head.bytes) { $0 + $1.bytes }) {
       $0 + $1.count * MemoryLayout<Float>.stride
     }

@@ -11,8 +11,27 @@ package enum WeightOrder {
     _ file: UnsafePointer<Float>, entry: ParameterTable.Entry,
     into memory: UnsafeMutablePointer<Float>
   ) {
-    forEachPair(entry) { memory[$0] = file[$1] }
+    guard entry.kind == .convolutionWeight, entry.shape[0] / entry.groups % lanes == 0 else {
+      return forEachPair(entry) { memory[$0] = file[$1] }
+    }
+    // Whole lines of outputs, none of which lies in two groups.
+    let (outputs, inputs) = (entry.shape[0], entry.shape[1])
+    let taps = entry.shape[2] * entry.shape[3]
+    let (groupOutputs, outputStride) = (outputs / entry.groups, inputs * taps)
+    for first in stride(from: 0, to: outputs, by: lanes) {
+      let (group, column) = first.quotientAndRemainder(dividingBy: groupOutputs)
+      let target = memory + group * taps * inputs * groupOutputs + column
+      let source = file + first * outputStride
+      for place in 0..<outputStride {
+        let (input, tap) = place.quotientAndRemainder(dividingBy: taps)
+        let line = target + (tap &* inputs &+ input) &* groupOutputs
+        for lane in 0..<lanes { line[lane] = source[lane &* outputStride &+ place] }
+      }
+    }
   }
+
+  /// Outputs of a cache line.
+  private static let lanes = 16
 
   /// `memory` holds `entry.count` values in memory order.
   package static func toFile(

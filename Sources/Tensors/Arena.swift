@@ -15,21 +15,59 @@ package final class Arena {
 
   package let count: Int
   package let base: UnsafeMutablePointer<Float>
+  /// What the system gave for a large block; nil for one of the heap.
+  private let mapping: UnsafeMutableRawBufferPointer?
 
   /// `count`: Float32 elements.
   package init(count: Int) {
     self.count = count
-    let bytes = max(count, 1) * MemoryLayout<Float>.stride
-    let isLarge = bytes >= 2 * Self.hugePage
-    let raw = UnsafeMutableRawPointer.allocate(
-      byteCount: bytes, alignment: isLarge ? Self.hugePage : Self.alignment)
-    // Advice alone: where the system has none to give, small pages do.
-    if isLarge { madvise(raw, bytes, MADV_HUGEPAGE) }
-    base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
-    base.initialize(repeating: 0, count: max(count, 1))
+    let capacity = max(count, 1)
+    let bytes = capacity * MemoryLayout<Float>.stride
+    mapping = bytes >= 2 * Self.hugePage ? Self.map(bytes) : nil
+    if let start = mapping?.baseAddress {
+      // Fresh pages are zero, and none is touched before it is used.
+      base = start.alignedUp(toMultipleOf: Self.hugePage)
+        .bindMemory(to: Float.self, capacity: capacity)
+      Self.adviseHugePages(UnsafeMutableRawPointer(base), bytes)
+    } else {
+      base = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: Self.alignment)
+        .bindMemory(to: Float.self, capacity: capacity)
+      base.initialize(repeating: 0, count: capacity)
+    }
   }
 
-  deinit { base.deallocate() }
+  deinit {
+    if let mapping { munmap(mapping.baseAddress, mapping.count) } else { base.deallocate() }
+  }
+
+  /// Pages for `bytes` from a huge page's start; nil where the system has none.
+  private static func map(_ bytes: Int) -> UnsafeMutableRawBufferPointer? {
+    let (total, overflows) = bytes.addingReportingOverflow(hugePage)
+    guard !overflows,
+      let start = mmap(
+        nil, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      start != MAP_FAILED
+    else { return nil }
+    return UnsafeMutableRawBufferPointer(start: start, count: total)
+  }
+
+  /// Asks for huge pages, where the system has any to give.
+  private static func adviseHugePages(_ start: UnsafeMutableRawPointer, _ bytes: Int) {
+    let first = start.alignedUp(toMultipleOf: hugePage)
+    let rest = bytes - (first - start)
+    if rest >= hugePage { madvise(first, rest / hugePage * hugePage, MADV_HUGEPAGE) }
+  }
+
+  /// To be called for memory that is about to be filled: a fault for each small page takes longer than the
+  /// filling. Advice alone.
+  static func prepareToFill(_ start: UnsafeMutableRawPointer, _ bytes: Int) {
+    guard bytes >= 65_536 else { return }
+    if bytes >= 2 * hugePage { adviseHugePages(start, bytes) }
+    let page = 4096
+    let first = start.alignedUp(toMultipleOf: page)
+    // MADV_POPULATE_WRITE, of Linux 5.14: all pages by one call.
+    madvise(first, (bytes - (first - start)) / page * page, 23)
+  }
 
   /// The elements of `slot`, lent for as long as the arena lives.
   package subscript(slot: Slot) -> UnsafeMutableBufferPointer<Float> {

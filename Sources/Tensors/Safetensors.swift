@@ -73,6 +73,7 @@ extension NamedTensors {
       guard count > 0 else { return }
       let destination = UnsafeMutableRawBufferPointer(
         start: buffer.baseAddress, count: bytes.count)
+      if let start = destination.baseAddress { Arena.prepareToFill(start, bytes.count) }
       do throws(TensorFileError) {
         try copy(bytes.lowerBound, destination)
         initialized = count
