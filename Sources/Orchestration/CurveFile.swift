@@ -13,20 +13,14 @@ package enum CurveFile {
   /// Throws `.missingInput`, `.permission` or `.inputOutput` where it cannot be read, and `.badData` with
   /// the place where it holds something else.
   package static func read(_ path: String) throws -> MachineCurves {
-    let bytes = try content(path)
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    let mend = "measure anew with repvgg bench step --save and bench collectives --save"
-    let curves: MachineCurves
     do {
-      curves = try decoder.decode(MachineCurves.self, from: Data(bytes))
-    } catch let error as DecodingError {
-      throw JobFailure(.badData, "\(path): no curves of a machine: \(problem(error)); \(mend)")
+      return try MachineCurves(json: content(path))
+    } catch let damage as MachineCurves.Damage {
+      throw JobFailure(
+        .badData,
+        "\(path): no curves of a machine: \(damage); measure anew with repvgg bench step --save and "
+          + "bench collectives --save")
     }
-    if let flaw = curves.flaw {
-      throw JobFailure(.badData, "\(path): no curves of a machine: \(flaw); \(mend)")
-    }
-    return curves
   }
 
   /// What there is at `path` for this machine to add to; new curves where nothing is.
@@ -47,27 +41,7 @@ package enum CurveFile {
   }
 
   package static func write(_ curves: MachineCurves, to path: String) throws {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try AtomicFile.write(path: path, bytes: Array(try encoder.encode(curves)) + [0x0A])
-  }
-
-  private static func problem(_ error: DecodingError) -> String {
-    func place(_ context: DecodingError.Context) -> String {
-      context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }
-        .joined(separator: ".")
-    }
-    switch error {
-    case .keyNotFound(let key, let context):
-      let path = place(context)
-      return "\(path.isEmpty ? "" : path + ".")\(key.stringValue) is missing"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      return "\(place(context)): another kind of value is expected"
-    case .dataCorrupted(let context) where !context.codingPath.isEmpty:
-      return "\(place(context)): \(context.debugDescription)"
-    default: return "not JSON"
-    }
+    try AtomicFile.write(path: path, bytes: curves.json())
   }
 
   /// Of a regular file, so that no FIFO holds the program up.

@@ -24,7 +24,7 @@ struct FuzzedReader {
   /// All that a long run goes through, in this order.
   static let names = [
     "jpeg", "png", "tar", "tar-index", "folder-index", "idx", "cifar", "safetensors",
-    "pytorch", "yaml",
+    "pytorch", "yaml", "curves",
   ]
 
   /// - Parameters:
@@ -42,6 +42,7 @@ struct FuzzedReader {
     case "safetensors": self = Self.safetensors()
     case "pytorch": self = try Self.pytorch(directory)
     case "yaml": self = Self.yaml(directory)
+    case "curves": self = try Self.curves()
     case "faulty": self = Self.faulty()
     default: return nil
     }

@@ -9,7 +9,7 @@ import _TestSupport
 
   @Test(arguments: [
     "jpeg", "png", "tar", "tar-index", "folder-index", "idx", "cifar", "safetensors",
-    "pytorch", "yaml",
+    "pytorch", "yaml", "curves",
   ])
   func mutantsAreReadOrRefused(_ reader: String) throws {
     let result = try fuzz(["--reader", reader, "--seed", Self.seed])

@@ -192,6 +192,9 @@ struct PlanPrediction {
       notes.append(
         "Ranks of \(threads) threads were not measured: the work is taken to be shared evenly.")
     }
+    if config?.communication.reduction == .library {
+      notes.append("communication.reduction: library is taken to be as fast as halving.")
+    }
     if let large = predictions.first(where: { !$0.fits }) {
       notes.append(
         "(!) \(large.ranks) ranks need \(Quantity.bytes(large.memoryOfHost)) of a host, and it has "
