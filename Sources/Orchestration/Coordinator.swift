@@ -153,6 +153,7 @@ package final class Coordinator {
         ("learning_rate", .double(outcome.learningRate)), ("samples", .int(Int(totals.samples))),
         ("seconds", .double(seconds)), ("images_per_second", .double(totals.samples / seconds)),
         ("collective_seconds", .double(outcome.collectiveSeconds)),
+        ("gradient_seconds", .double(outcome.exposedSeconds)),
         ("waiting_seconds", .double(waiting)), ("collectives", .int(outcome.collectives)),
         ("collective_bytes", .int(outcome.collectiveBytes)),
       ] + size + stragglers(ownSeconds))

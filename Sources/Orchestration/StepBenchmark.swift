@@ -33,6 +33,8 @@ package struct StepBenchmark {
     /// Shares of the step's time on rank 0.
     package var computeShare: Double
     package var collectivesShare: Double
+    /// Median seconds of a step in which rank 0 waited for sums of gradients, or pushed them on.
+    package var exposedSeconds: Double
     package var waitingShare: Double
     package var collectivesPerStep: Int
     package var bytesPerStep: Int
@@ -115,7 +117,8 @@ package struct StepBenchmark {
       imagesPerSecond: Double(globalBatch) / median, secondsPerStep: median,
       fastestStep: seconds[0], slowestStep: seconds[seconds.count - 1],
       peakResidentBytes: Int(peak[0]), computeShare: 1 - collectives,
-      collectivesShare: collectives, waitingShare: 0,
+      collectivesShare: collectives,
+      exposedSeconds: outcomes.map(\.exposedSeconds).sorted()[outcomes.count / 2], waitingShare: 0,
       collectivesPerStep: outcomes[0].collectives, bytesPerStep: outcomes[0].collectiveBytes,
       globalBatch: globalBatch, shards: shards)
   }

@@ -38,6 +38,8 @@ package struct StepOutcome: Sendable {
   /// Seconds of this rank, in all and in collectives.
   package var seconds: Double
   package var collectiveSeconds: Double
+  /// Of these, those in which it waited for sums of gradients, or pushed them on.
+  package var exposedSeconds: Double
 
   /// Whether the step was applied.
   package var isApplied: Bool { isFinite && !isSpike && !hasFailure }
@@ -162,7 +164,8 @@ package final class Step {
       saveRequested: summary[Summary.wishesToSave] > 0,
       collectives: costs.collectives + statisticsCollectives,
       collectiveBytes: costs.bytes + statisticsBytes, seconds: 0,
-      collectiveSeconds: costs.exposedSeconds + statisticsSeconds)
+      collectiveSeconds: costs.exposedSeconds + statisticsSeconds,
+      exposedSeconds: costs.exposedSeconds)
     enter(.update)
     if outcome.isApplied { update(learningRate: learningRate) }
     outcome.seconds = monotonicSeconds() - start

@@ -79,6 +79,7 @@ enum BenchCommand {
           ("waiting", .double(report.waitingShare)),
         ])
       ),
+      ("gradient_seconds", .double(report.exposedSeconds)),
       ("collectives_per_step", .int(report.collectivesPerStep)),
       ("collective_bytes_per_step", .int(report.bytesPerStep)),
       ("blas_kernel", .string(Machine.summary(mpiVersion: "").blasKernel)),
@@ -101,6 +102,8 @@ enum BenchCommand {
         + "\(Quantity.fixed(report.slowestStep, decimals: 4)))")
     summary.append("peak memory of a rank", Quantity.bytes(report.peakResidentBytes))
     summary.append("in collectives", Quantity.percent(report.collectivesShare))
+    summary.append(
+      "for gradients", "\(Quantity.fixed(report.exposedSeconds, decimals: 4)) s a step")
     summary.append(
       "collectives a step",
       "\(report.collectivesPerStep), \(Quantity.bytes(report.bytesPerStep))")
