@@ -41,7 +41,7 @@ extension FuzzedReader {
       let curves: MachineCurves
       do {
         curves = try MachineCurves(json: $0)
-      } catch {
+      } catch let error as MachineCurves.Damage {
         try require(!error.description.contains("\n"), "an error of several lines: \(error)")
         return false
       }
