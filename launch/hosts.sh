@@ -3,6 +3,8 @@
 
 # What starts a command on another host: ssh, or what Open MPI's own setting names.
 host_agent=${OMPI_MCA_plm_rsh_agent:-ssh}
+# The first of several, as Open MPI lists them: `ssh : rsh`.
+host_agent=${host_agent%% : *}
 
 # What the program says of the hosts $1, laid out for $2 ranks, without the hosts in the list $3. Sets
 # `host_argument`, `ranks` and `most_ranks` (of one host).
@@ -23,12 +25,21 @@ lay_out_ranks() {
 # The values of the key $1 in JSON of one key a line or several, in order.
 json_value() { grep -o "\"$1\": *\(\"[^\"]*\"\|[0-9]*\)" | sed 's/^[^:]*: *//; s/"//g'; }
 
+# Whether $1 is this host, with its domain or without.
+is_here() { [[ $1 == localhost || ${1%%.*} == "$(uname -n | sed 's/\..*//')" ]]; }
+
 # Ends where a host's name is not known: mpirun would say so in twenty lines.
 require_known_hosts() {
   local name
   for name in "${host_names[@]}"; do
-    [[ $name == "$(uname -n)" ]] || getent hosts "$name" >/dev/null && continue
-    printf 'train: host %s has no address; mend its name in --hosts, or in /etc/hosts\n' "$name" >&2
+    is_here "$name" || getent ahosts "$name" >/dev/null && continue
+    # A name of ssh's own configuration.
+    if [[ ${host_agent%% *} == *ssh ]] && command -v ssh >/dev/null \
+      && [[ $(ssh -G "$name" 2>/dev/null | sed -n 's/^hostname //p') != "$name" ]]; then continue; fi
+    local file=
+    if [[ $hosts == "$name" ]]; then file=', and there is no file of that name'; fi
+    printf 'train: host %s has no address%s; mend its name in --hosts, or in /etc/hosts\n' \
+      "$name" "$file" >&2
     exit 78
   done
 }
@@ -36,13 +47,13 @@ require_known_hosts() {
 # Whether host $1 can be reached and takes commands, within some seconds.
 answers() {
   local agent reason
-  [[ $1 == "$(uname -n)" || $1 == localhost ]] && return
+  if is_here "$1"; then return; fi
   read -r -a agent <<<"$host_agent"
   if [[ ${agent[0]##*/} == ssh ]]; then
     agent+=(-o BatchMode=yes -o ConnectTimeout=5)
-  else
+  elif [[ ${agent[0]##*/} != srun ]]; then
     # Another agent may not need the network that the ranks do. A port that nobody listens on is refused
-    # by a host that is there.
+    # by a host that is there. Slurm knows its nodes itself, and they may filter that port.
     reason=$(LC_ALL=C timeout 5 bash -c "exec 3<>/dev/tcp/$1/22" 2>&1) \
       || [[ $reason == *refused* ]] || return 1
   fi
@@ -62,7 +73,7 @@ find_silent_hosts() {
 host_words() {
   mpi_words=(--map-by slot --host "$host_argument")
   # A host that falls silent is given up within half a minute, not a quarter of an hour. What the
-  # environment or Open MPI's files say themselves holds.
+  # environment says itself holds.
   local setting
   for setting in time:10 intvl:5 probes:3; do
     local name=oob_tcp_keepalive_${setting%:*} variable

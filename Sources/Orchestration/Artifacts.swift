@@ -62,8 +62,9 @@ package struct Artifacts {
       let name = path.split(separator: "/").last.map(String.init) ?? path
       files.append(FuseCertificate.File(name: name, sha256: SHA256Digest.hex(bytes)))
     }
-    try put(Array(ClassNames.text(labels).utf8), at: paths.labels)
+    // Also marks the directory, should this be cut short.
     try put(Array(plan.config.yaml().utf8), at: paths.resolvedConfiguration)
+    try put(Array(ClassNames.text(labels).utf8), at: paths.labels)
     try put(weights(training, .training), at: paths.trainingWeights)
     var certificate = certificate
     certificate.trainingFileSHA256 = files.last?.sha256

@@ -47,10 +47,10 @@ package struct CheckpointDelivery {
     BLAS.useOneThread()
     guard let checkpoint = try ModelPath.checkpoint(model, note: note) else { throw noCheckpoint }
     let path = checkpoint.path(RunSnapshot.modelFile)
-    try requireFree(besides: checkpoint.directory)
     let state = try RunSnapshot.readState(of: checkpoint)
     let config = try RunConfig.decode(
       text: state.config.yaml(), file: model, overrides: overrides)
+    try requireFree(besides: checkpoint.directory, name: config.name)
     let plan = try plan(config, state)
     // Before the work that it is for.
     try OutputDirectory.make(directory, option: "--artifacts")
@@ -72,12 +72,16 @@ package struct CheckpointDelivery {
   }
 
   private var noCheckpoint: JobFailure {
-    FileManager.default.fileExists(atPath: model)
+    var status = stat()
+    let code = stat(model, &status) == 0 ? 0 : errno
+    return code == 0
       ? JobFailure(
         .badData,
         "\(model): a file of weights does not say how it was trained; name a checkpoint or a run for "
           + "--artifacts, or write deploy weights alone with --output")
-      : JobFailure(.missingInput, "\(model): \(String(cString: strerror(ENOENT)))")
+      : JobFailure(
+        code == EACCES ? .permission : .missingInput,
+        "\(model): \(String(cString: strerror(code)))")
   }
 
   /// The run's plan as its job made it, for its data as they are now, which must be the same.
@@ -115,7 +119,7 @@ package struct CheckpointDelivery {
 extension CheckpointDelivery {
   /// Only what holds nothing, or older artifacts, is ours to write into; and what a job delivered
   /// is the job's.
-  private func requireFree(besides checkpoint: String) throws {
+  private func requireFree(besides checkpoint: String, name: String) throws {
     let delivered = "\(checkpoint)/../../artifacts"
     if AtomicFile.isSame("\(directory)/certificate.json", "\(delivered)/certificate.json") {
       throw JobFailure(
@@ -123,7 +127,8 @@ extension CheckpointDelivery {
         "\(directory): is where the run itself delivers; choose another directory for --artifacts")
     }
     try OutputDirectory.require(
-      directory, isEmptyOr: "directory of artifacts", markedBy: "certificate.json",
-      option: "--artifacts")
+      directory, isEmptyOr: "directory of artifacts",
+      // The second where writing them was cut short.
+      markedBy: ["certificate.json", "\(name)-config.yaml"], option: "--artifacts")
   }
 }

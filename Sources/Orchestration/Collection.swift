@@ -39,7 +39,7 @@ package struct Collection {
     found.sort { ($0.deployMACs, $0.name) < ($1.deployMACs, $1.name) }
     // It may be renewed; anything else that lies there is not ours to write into.
     try OutputDirectory.require(
-      output, isEmptyOr: "collection of runs", markedBy: Self.tableFile, option: "--output")
+      output, isEmptyOr: "collection of runs", markedBy: [Self.tableFile], option: "--output")
     try OutputDirectory.make(output, option: "--output")
     if let measure {
       for index in found.indices {

@@ -52,7 +52,8 @@ struct CoreTopology {
     }
   }
 
-  /// Processes of this program that are bound to some of the cores, other than `own`.
+  /// Processes of this program, other than `own`, that hold cores: those that they are bound to, or all
+  /// where a job may run everywhere with as many threads as there are.
   func neighbours(besides own: Set<Int>) -> [(process: Int, cores: Set<Int>)] {
     let usable = Set(here.allowedCores)
     return here.names("/proc").compactMap { name in
@@ -65,9 +66,16 @@ struct CoreTopology {
       else { return nil }
       let text = line.drop { $0 != ":" }.dropFirst().filter { $0 != "\t" && $0 != " " }
       let cores = Set(Self.list(text)).intersection(usable)
-      // Who may run everywhere holds nothing.
-      return cores.isEmpty || cores == usable ? nil : (process, cores)
+      guard !cores.isEmpty else { return nil }
+      return cores == usable && !isJobEverywhere(name, status) ? nil : (process, cores)
     }
+  }
+
+  private func isJobEverywhere(_ process: String, _ status: String) -> Bool {
+    let words = here.text("/proc/\(process)/cmdline")?.split(separator: "\0") ?? []
+    let threads = status.split(separator: "\n").first { $0.hasPrefix("Threads:") }
+      .flatMap { Int($0.drop { !$0.isNumber }) }
+    return words.contains("train") && (threads ?? 0) >= cores.count
   }
 
   /// This host for a placement. `own`: processes of the job itself.

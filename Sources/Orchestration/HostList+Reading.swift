@@ -9,8 +9,11 @@ extension HostList {
   /// Throws `JobFailure`: `.usage` for a list, `.badData` for a file that cannot be understood.
   package init(argument: String) throws {
     var status = stat()
-    let isFile = stat(argument, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-    guard isFile || argument.contains("/") else {
+    let isThere = stat(argument, &status) == 0
+    if isThere, status.st_mode & S_IFMT != S_IFREG {
+      throw JobFailure(.badData, "\(argument): not a file; name a host file, or hosts as a:4,b:4")
+    }
+    guard isThere || argument.contains("/") else {
       do {
         try self.init(list: argument)
       } catch {

@@ -31,18 +31,18 @@ package enum OutputDirectory {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// Throws `.cannotCreate` where it holds something and not the file `mark`, which what was written
+  /// Throws `.cannotCreate` where it holds something and not none of the files `marks`, one of which what was written
   /// there before has: a directory of the user's is not ours to write into.
   ///
-  /// - Parameter kind: what `mark` tells, for the message.
+  /// - Parameter kind: what they tell, for the message.
   package static func require(
-    _ path: String, isEmptyOr kind: String, markedBy mark: String, option: String
+    _ path: String, isEmptyOr kind: String, markedBy marks: [String], option: String
   ) throws {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    guard names.isEmpty || names.contains(mark) else {
+    guard names.isEmpty || marks.contains(where: names.contains) else {
       throw JobFailure(
         .cannotCreate,
-        "\(path): not empty and no \(kind) (no \(mark)); choose another \(option)")
+        "\(path): not empty and no \(kind) (no \(marks[0])); choose another \(option)")
     }
   }
 }

@@ -10,11 +10,16 @@ import Synchronization
 /// jobs that start at once may choose the same cores; each looks again after it has bound its ranks, so
 /// that the later one sees the other, gives way and chooses anew.
 package enum RankPlacement {
+  private struct Identity: Codable {
+    var host: String
+    var process: Int
+  }
+
   /// What one rank sends.
   private struct Message: Codable {
     var host: Placement.Host
-    var process: Int
-    var allowedCores: [Int]
+    /// As `Placement.text`.
+    var allowedCores: String
   }
 
   /// Enough for thousands of cores.
@@ -40,10 +45,13 @@ package enum RankPlacement {
     let here = Doctor.Surroundings(ranks: nil)
     let topology = CoreTopology(here)
     let isBoundAlready = here.variables["OMPI_MCA_orte_bound_at_launch"] == "1"
+    let identities = try communicator.gather(
+      Identity(host: Machine.hostName, process: Int(getpid())), bytes: 512)
+    let own = Set(identities.filter { $0.host == Machine.hostName }.map(\.process))
     for attempt in 0..<attempts {
       let message = Message(
-        host: topology.host(own: [], isBoundAlready: isBoundAlready), process: Int(getpid()),
-        allowedCores: here.allowedCores)
+        host: topology.host(own: own, isBoundAlready: isBoundAlready),
+        allowedCores: Placement.text(here.allowedCores))
       let messages = try communicator.gather(message, bytes: messageBytes)
       // The last attempt only says how it is.
       let placement = placement(
@@ -52,7 +60,6 @@ package enum RankPlacement {
         placement.isBound
       else { return placement }
       bind(to: seat.cores.isEmpty ? here.allowedCores : seat.cores)
-      let own = Set(messages.filter { $0.host.name == message.host.name }.map(\.process))
       try communicator.barrier()
       let mine = Set(seat.cores)
       var clash: Int64 =
@@ -65,7 +72,7 @@ package enum RankPlacement {
         return placement
       }
       bind(to: here.allowedCores)
-      usleep(UInt32((messages[0].process % 97 + 1) * pauseUnit))
+      usleep(UInt32((identities[0].process % 97 + 1) * pauseUnit))
       try communicator.barrier()
     }
     preconditionFailure("the last attempt binds nothing and returns")
@@ -74,7 +81,7 @@ package enum RankPlacement {
   /// Ranks that share a host's name share the host; what its first rank found counts.
   private static func placement(_ messages: [Message], threads: Int?, binds: Bool) -> Placement {
     var hosts: [Placement.Host] = []
-    var masks: [[Int]] = []
+    var masks: [String] = []
     let hostOfRank = messages.map { message -> Int in
       if let known = hosts.firstIndex(where: { $0.name == message.host.name }) {
         // Ranks that may run in different places have been put there.

@@ -99,7 +99,7 @@ package struct HostList: Sendable, Equatable {
       blocks.append(next..<end)
       next = end
     }
-    guard next == ranks else {
+    guard next == ranks, ranks <= Self.mostSlots else {
       throw Flaw(
         "\(ranks) ranks do not fit into \(next) slots; ask for fewer --ranks or raise the slots")
     }

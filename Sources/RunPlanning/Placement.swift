@@ -50,7 +50,11 @@ package struct Placement: Sendable, Equatable {
   package init(hosts: [Host], hostOfRank: [Int], threads: Int?, binds: Bool) {
     self.hosts = hosts
     let counts = hosts.indices.map { host in hostOfRank.count { $0 == host } }
-    let share = zip(hosts, counts).filter { $1 > 0 }.map { max(1, $0.cores.count / $1) }.min() ?? 1
+    let shares = zip(hosts, counts).filter { $1 > 0 }.map { host, ranks in
+      // Cores of a rank that is bound are its own already.
+      max(1, host.isBoundAlready ? host.cores.count : host.cores.count / ranks)
+    }
+    let share = shares.min() ?? 1
     let threadCount = threads ?? share
     self.threads = threadCount
     var taken = [Int](repeating: 0, count: hosts.count)

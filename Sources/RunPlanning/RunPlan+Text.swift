@@ -40,7 +40,8 @@ extension RunPlan {
     lines += Self.aligned(facts, rightAligned: [])
     lines += ["", "memory per rank"]
     lines += Self.aligned(memoryRows, rightAligned: [1]).map { "  " + $0 }
-    if worldSize > 1 { lines.append(sharedMemoryText) }
+    let together = place?.mostRanks ?? worldSize
+    if together > 1 { lines.append(sharedMemoryText(ranks: together)) }
     lines += ["", "messages per step"]
     lines += Self.aligned(messageRows, rightAligned: [1, 2]).map { "  " + $0 }
     if let place {
@@ -210,9 +211,10 @@ extension RunPlan {
     } + [["total", Quantity.bytes(memory.total)]]
   }
 
-  /// On one host all ranks share its memory; a plan does not know the hosts.
-  private var sharedMemoryText: String {
-    var text = "memory of \(worldSize) ranks on one host: \(Quantity.bytes(memoryOfAllRanks))"
+  /// Ranks of one host share its memory: all of them, where the plan does not know the hosts.
+  private func sharedMemoryText(ranks: Int) -> String {
+    let memoryOfAllRanks = memory.total(ranks: ranks)
+    var text = "memory of \(ranks) ranks on one host: \(Quantity.bytes(memoryOfAllRanks))"
     let available = machine.physicalMemoryBytes
     if available > 0 && memoryOfAllRanks > available {
       // What one rank needs fits, or there were no plan; rank 0's saves are one host's alone.

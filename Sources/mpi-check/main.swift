@@ -17,7 +17,7 @@ func complain(_ message: String) {
 let probes =
   [1, 2, 97, 1_000, 7_680].map { BitInvariance.Probe(kind: .blockingDouble, count: $0) }
   + [1, 10, 1_000, 100_003].map { BitInvariance.Probe(kind: .blockingFloat, count: $0) }
-  + [1, 1_000, 16_384, 1_048_576, 2_000_003].map {
+  + [1, 1_000, 16_384, 1_048_576, 5_000_003].map {
     BitInvariance.Probe(kind: .startedFloat, count: $0)
   }
 

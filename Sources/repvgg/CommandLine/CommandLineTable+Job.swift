@@ -36,7 +36,9 @@ extension CommandLineTable {
     options: [
       OptionSpecification(
         name: "--ranks", value: .integer(placeholder: "N", 1...65536),
-        help: "Ranks that are meant to run (default: 1, or one a host, or those of mpirun)"),
+        help:
+          "Ranks that are meant to run (default: 1, or one a slot of the hosts, or those of mpirun)"
+      ),
       hostList,
       OptionSpecification(
         name: "--output", value: .text(placeholder: "DIR", .directories),
@@ -50,7 +52,7 @@ extension CommandLineTable {
       "Says which ranks each host gets: neighbours share a host, so that sums are made",
       "inside it before anything crosses the network. Nothing is started.",
     ],
-    positional: .one("HOSTS", "host:slots,... or a host file as mpirun reads it"),
+    positional: .one("HOSTS", "host:slots,..., or a file with lines `name slots=N`"),
     options: [
       OptionSpecification(
         name: "--ranks", value: .integer(placeholder: "N", 1...65536),
@@ -67,5 +69,5 @@ extension CommandLineTable {
 
   static let hostList = OptionSpecification(
     name: "--hosts", value: .text(placeholder: "FILE|HOST:SLOTS,...", .files),
-    help: "Hosts of the job: a list, or a host file as mpirun reads it")
+    help: "Hosts of the job: a list, or a file with lines `name slots=N`")
 }

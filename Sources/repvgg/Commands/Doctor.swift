@@ -33,14 +33,10 @@ enum DoctorCommand {
         .usage, "--hosts starts mpirun itself; leave it out, or start doctor without mpirun")
     }
     let list = try HostList(argument: hosts)
-    // One a host will do, of as many as it may hold.
-    let ranks = invocation.integer("--ranks") ?? list.hosts.count
-    let spread =
-      ranks == list.hosts.count ? try HostList(list.hosts.map { .init(name: $0.name) }) : list
-    let blocks = try spread.blocks(ranks: ranks)
-    let most = blocks.map(\.count).max() ?? 1
+    let ranks = invocation.integer("--ranks") ?? list.slots ?? list.hosts.count
+    let most = try list.blocks(ranks: ranks).map(\.count).max() ?? 1
     var words = MPICommand(
-      ranks: ranks, hosts: try spread.argument(ranks: ranks), isCrowded: most > Machine.cores
+      ranks: ranks, hosts: try list.argument(ranks: ranks), isCrowded: most > Machine.cores
     ).words
     words += [Machine.programPath, "doctor"]
     if let output = invocation.text("--output") { words += ["--output", output] }

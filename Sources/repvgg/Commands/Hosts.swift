@@ -32,7 +32,11 @@ enum HostsCommand {
       throw JobFailure(.usage, "--without: '\(name)' is none of the hosts")
     }
     guard !names.isEmpty else { return (list, ranks) }
-    guard let rest = try? HostList(list.hosts.filter { !names.contains($0.name) }) else {
+    // A name without a number stays what it is beside those that have one.
+    let hosts = list.hosts.map { host in
+      HostList.Host(name: host.name, slots: host.slots ?? (list.slots == nil ? nil : 1))
+    }
+    guard let rest = try? HostList(hosts.filter { !names.contains($0.name) }) else {
       throw JobFailure(.missingInput, "no host is left: none of the list answers")
     }
     guard let slots = rest.slots, slots < ranks else { return (rest, ranks) }

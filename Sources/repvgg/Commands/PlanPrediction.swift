@@ -46,6 +46,13 @@ struct PlanPrediction {
     self.ranks = ranks.isEmpty ? [1] : ranks
     configuration = invocation.positionals[0]
     overrides = invocation.texts("--set")
+    if invocation.isGiven("--hosts") {
+      throw Self.usage(
+        "--hosts is of a job that starts here; a prediction takes --ranks-per-host and --network")
+    }
+    guard invocation.text("--threads") != "auto" else {
+      throw Self.usage("--threads auto needs the hosts; a prediction takes their number")
+    }
     threads = invocation.integer("--threads") ?? 1
     let network = try invocation.text("--network").map { text in
       do {
