@@ -78,13 +78,21 @@ struct CoreTopology {
     return words.contains("train") && (threads ?? 0) >= cores.count
   }
 
+  /// A container's share of time, where it is less than the cores that it may use.
+  private var quota: Int? {
+    guard let share = ControlGroup(here).cores, share < Double(here.allowedCores.count) else {
+      return nil
+    }
+    return max(1, Int(share))
+  }
+
   /// This host for a placement. `own`: processes of the job itself.
   func host(own: Set<Int>, isBoundAlready: Bool) -> Placement.Host {
     let neighbours = neighbours(besides: own)
     let held = neighbours.reduce(into: Set<Int>()) { $0.formUnion($1.cores) }
     let free = cores.filter { !held.contains($0.number) }
     return Placement.Host(
-      name: Machine.hostName, cores: free.map(\.number), domains: free.map(\.domain),
+      name: Machine.hostName, cores: free.map(\.number), domains: free.map(\.domain), quota: quota,
       neighbours: neighbours.prefix(8).map {
         "process \($0.process) (cores \(Placement.text(Array($0.cores))))"
       }, isBoundAlready: isBoundAlready)

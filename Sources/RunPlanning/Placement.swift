@@ -12,18 +12,22 @@ package struct Placement: Sendable, Equatable {
     package var cores: [Int]
     /// NUMA domain of each of them.
     package var domains: [Int]
+    /// Cores' worth of time that the container may take, where that is less than it may run on. Others
+    /// may then have the same cores, unseen.
+    package var quota: Int?
     /// What holds other cores, in words: `process 812 (repvgg)`.
     package var neighbours: [String]
     /// Somebody else has bound the ranks: they stay.
     package var isBoundAlready: Bool
 
     package init(
-      name: String, cores: [Int], domains: [Int], neighbours: [String] = [],
+      name: String, cores: [Int], domains: [Int], quota: Int? = nil, neighbours: [String] = [],
       isBoundAlready: Bool = false
     ) {
       self.name = name
       self.cores = cores
       self.domains = domains
+      self.quota = quota
       self.neighbours = neighbours
       self.isBoundAlready = isBoundAlready
     }
@@ -52,7 +56,8 @@ package struct Placement: Sendable, Equatable {
     let counts = hosts.indices.map { host in hostOfRank.count { $0 == host } }
     let shares = zip(hosts, counts).filter { $1 > 0 }.map { host, ranks in
       // Cores of a rank that is bound are its own already.
-      max(1, host.isBoundAlready ? host.cores.count : host.cores.count / ranks)
+      let cores = min(host.cores.count, host.quota ?? .max)
+      return max(1, host.isBoundAlready ? cores : cores / ranks)
     }
     let share = shares.min() ?? 1
     let threadCount = threads ?? share
@@ -60,7 +65,7 @@ package struct Placement: Sendable, Equatable {
     var taken = [Int](repeating: 0, count: hosts.count)
     seats = hostOfRank.enumerated().map { rank, host in
       let place = hosts[host]
-      let fits = counts[host] * threadCount <= place.cores.count
+      let fits = place.quota == nil && counts[host] * threadCount <= place.cores.count
       guard binds, fits, !place.isBoundAlready else {
         return Seat(rank: rank, host: host, cores: [])
       }
@@ -115,6 +120,7 @@ package struct Placement: Sendable, Equatable {
       host.neighbours.isEmpty
       ? "" : "; other cores are held by " + host.neighbours.joined(separator: ", ")
     if host.isBoundAlready { return "bound by who started them" }
+    if let quota = host.quota { return "not bound (\(quota) cores' time, on any core)" }
     guard !seats[0].cores.isEmpty else {
       return "not bound (\(host.cores.count) free cores)" + neighbours
     }

@@ -59,6 +59,15 @@ import Testing
         && placement.lines[0].hasSuffix("bound by who started them"))
   }
 
+  /// As a pod has it whose cores are its own by time alone.
+  @Test func aShareOfTimeIsNoCore() {
+    var pod = Self.large
+    pod.quota = 16
+    let placement = place([pod], [0, 0, 0, 0])
+    #expect(placement.threads == 4 && !placement.isBound)
+    #expect(placement.lines[0].hasSuffix("not bound (16 cores' time, on any core)"))
+  }
+
   @Test func noCoreIsGivenTwice() {
     for ranks in 1...64 {
       for threads in [nil, 1, 2, 3, 8] {
