@@ -11,6 +11,8 @@ packages=(
   dataset-fashion-mnist
   # What the fault campaign strikes with.
   strace faketime util-linux
+  # What makes the hosts of the lab.
+  iproute2
 )
 
 # One set of flags for the program and its tests, so that the tested binary is the shipped one and

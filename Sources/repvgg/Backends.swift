@@ -13,9 +13,10 @@ struct Backend {
   private let environment: MPIEnvironment?
 
   /// Under mpirun starts MPI, else a communicator of one rank.
-  static func start() throws -> Backend {
+  static func start(computes: Bool) throws -> Backend {
     Failpoint.pass(.beforeMPI)
     guard MPIEnvironment.isUnderMPIRun else {
+      if computes { try requireAlone() }
       return Backend(communicator: SoloCommunicator(), mpiVersion: "none", environment: nil)
     }
     try Machine.requireSpaceForMPI()
@@ -26,6 +27,16 @@ struct Backend {
       environment: environment)
   }
 
+  /// Slurm starts as many processes as a job has tasks; without PMIx none of them knows of the others.
+  private static func requireAlone() throws {
+    guard let tasks = Machine.environment("SLURM_STEP_NUM_TASKS").flatMap({ Int($0) }), tasks > 1
+    else { return }
+    throw JobFailure(
+      .configuration,
+      "srun started \(tasks) tasks, but not for MPI: each would train alone; use srun --mpi=pmix, or "
+        + "launch/train on the job's nodes")
+  }
+
   /// Runs `body` on this rank and ends communication; the exit code of the process. `computes`: whether
   /// the kernels are used, which then must have been built for this CPU.
   ///
@@ -34,7 +45,7 @@ struct Backend {
   static func run(computes: Bool = true, _ body: (Backend) throws -> ExitCode) -> Int32 {
     let backend: Backend
     do {
-      backend = try start()
+      backend = try start(computes: computes)
     } catch {
       Speaker.complain("\(error)")
       return ExitCode.of(error).rawValue
