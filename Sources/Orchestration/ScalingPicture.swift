@@ -78,7 +78,8 @@ package struct ScalingPicture {
     .curve { stroke: #0969da; stroke-width: 2.5; fill: none; }
     .images { fill: #0969da; }
     .weights { fill: #8250df; }
-    .statistics { fill: #bc4c00; }
+    .waiting { fill: #9a6700; }
+    .statistics { fill: #bf3989; }
     .gradients { fill: #1a7f37; }
     @media (prefers-color-scheme: dark) {
       text { fill: #f0f6fc; }
@@ -89,7 +90,8 @@ package struct ScalingPicture {
       .curve { stroke: #58a6ff; }
       .images { fill: #58a6ff; }
       .weights { fill: #bc8cff; }
-      .statistics { fill: #f0883e; }
+      .waiting { fill: #d29922; }
+      .statistics { fill: #f778ba; }
       .gradients { fill: #3fb950; }
     }
     </style>
@@ -155,7 +157,8 @@ package struct ScalingPicture {
   private var legend: [String] {
     let names = [
       ("images", "work on images"), ("weights", "work on weights, of every rank"),
-      ("statistics", "statistics, waited for"), ("gradients", "gradients, waited for"),
+      ("waiting", "waiting for the slowest"), ("statistics", "statistics"),
+      ("gradients", "gradients"),
     ]
     var place = Self.left
     let height = Int(Self.bottom) + 52

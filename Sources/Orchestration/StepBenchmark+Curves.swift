@@ -58,6 +58,21 @@ private final class CurveSeries {
     if counts { parts.append(clock.parts()) }
   }
 
+  /// Of a step, what ranks that wait for each other behind each part lose: the slowest rank's part less
+  /// the mean of all. The median over steps; a collective operation.
+  private func waiting(_ communicator: any Communicator) throws -> Double? {
+    guard communicator.size > 1 else { return nil }
+    var slowest = parts.flatMap { $0.map { Int64($0 * 1e9) } }
+    var mean = slowest.map { Double($0) / Double(communicator.size) }
+    try slowest.withUnsafeMutableBufferPointer { try communicator.maximum($0) }
+    try mean.withUnsafeMutableBufferPointer { try communicator.sum($0) }
+    let lost = zip(slowest, mean).map { (Double($0) - $1) * 1e-9 }
+    let steps = parts.indices.map { step in
+      lost[step * parts[0].count..<(step + 1) * parts[0].count].reduce(0, +)
+    }
+    return max(0, steps.sorted()[steps.count / 2])
+  }
+
   /// Over all ranks.
   func curve(_ communicator: any Communicator) throws -> MachineCurves.Step {
     var typical = Self.middle(parts)
@@ -72,7 +87,8 @@ private final class CurveSeries {
         MachineCurves.Block(
           shape: shape, forward: typical[index], backward: typical[blocks.count + index])
       },
-      head: typical[2 * blocks.count], update: typical[2 * blocks.count + 1])
+      head: typical[2 * blocks.count], update: typical[2 * blocks.count + 1],
+      waiting: try waiting(communicator))
   }
 
   /// The medians of all parts, stretched to the median of the steps.

@@ -87,6 +87,20 @@ struct CurveLookup {
     }
   }
 
+  /// Share of the work that is lost where `units` ranks, each with cores of its own, meet in every block
+  /// and wait for the slowest. From the most ranks that were measured with cores of their own, by the
+  /// expected largest of so many normal values, which is about log₂(n) to the power of 0.76.
+  func waiting(units: Int) -> Double {
+    let steps = curves.steps.filter {
+      $0.threads == threads && $0.ranks > 1 && $0.ranks * threads <= curves.machine.cores
+        && $0.waiting != nil && $0.seconds > 0
+    }
+    guard units > 1, let most = steps.map(\.ranks).max() else { return 0 }
+    let shares = steps.filter { $0.ranks == most }.map { ($0.waiting ?? 0) / $0.seconds }
+    let share = shares.reduce(0, +) / Double(shares.count)
+    return share * pow(log2(Double(units)) / log2(Double(most)), 0.76)
+  }
+
   var work: RankWork {
     let steps = curves.steps.filter { $0.threads == threads }
     let measured = Set(steps.map(\.ranks)).sorted()

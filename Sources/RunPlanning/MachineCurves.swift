@@ -69,10 +69,13 @@ package struct MachineCurves: Sendable, Equatable, Codable {
     package var head: Double
     /// The check of the gradients and the optimizer.
     package var update: Double
+    /// What ranks that meet in every block would lose by waiting for the slowest of them; absent where
+    /// it was not measured.
+    package var waiting: Double?
 
     package init(
       model: String, classes: Int, parameters: Int, ranks: Int, threads: Int, shards: Int,
-      shardImages: Int, blocks: [Block], head: Double, update: Double
+      shardImages: Int, blocks: [Block], head: Double, update: Double, waiting: Double? = nil
     ) {
       self.model = model
       self.classes = classes
@@ -84,6 +87,7 @@ package struct MachineCurves: Sendable, Equatable, Codable {
       self.blocks = blocks
       self.head = head
       self.update = update
+      self.waiting = waiting
     }
 
     package var seconds: Double {
@@ -181,6 +185,7 @@ extension MachineCurves.Step {
       if !isTime(block.backward) { return "blocks[\(index)].backward: \(block.backward)" }
     }
     if !isTime(head) { return "head: \(head)" }
+    if let waiting, !isTime(waiting) { return "waiting: \(waiting)" }
     return isTime(update) ? nil : "update: \(update)"
   }
 }

@@ -133,6 +133,11 @@ extension RunPrediction {
         ? counts.reduce(0, +) / Double(max(1, counts.count)) : counts.max() ?? 1
     }
 
+    /// Ranks of the run that have cores of their own; of ranks that share cores as many as there are cores.
+    private var units: Int {
+      cluster.hosts(ranks: plan.worldSize) * max(1, min(ranks, cluster.coresPerHost / plan.threads))
+    }
+
     func step(
       blocks: [BlockShape], _ curves: MachineCurves
     ) throws(Missing) -> (prediction: StepPrediction, estimated: Int, hasThreads: Bool) {
@@ -148,7 +153,8 @@ extension RunPrediction {
         plan: plan, work: lookup.work,
         cost: SumCost(
           local: local, hosts: cluster.hosts(ranks: plan.worldSize), ranksPerHost: ranks,
-          network: cluster.network))
+          network: cluster.network),
+        waitingShare: lookup.waiting(units: units))
       return (timeline.run(), lookup.estimatedBlocks, lookup.hasThreads)
     }
   }

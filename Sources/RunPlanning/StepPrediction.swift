@@ -6,18 +6,20 @@ package struct StepPrediction: Sendable, Equatable {
   /// transforming weights and updating them.
   package var images = 0.0
   package var weights = 0.0
+  /// For the slowest rank, wherever all meet.
+  package var waiting = 0.0
   /// Sums that the step waits for: statistics and the summary.
   package var statistics = 0.0
   /// Sums of gradients: what the step waits for, and what passes beside the backward pass.
   package var gradients = 0.0
   package var hidden = 0.0
 
-  package var seconds: Double { images + weights + statistics + gradients }
+  package var seconds: Double { images + weights + waiting + statistics + gradients }
   /// Seconds in which nothing is computed.
-  package var exposed: Double { statistics + gradients }
+  package var exposed: Double { waiting + statistics + gradients }
 
   package enum Limit: String, Sendable, CaseIterable {
-    case images, weights, statistics, gradients
+    case images, weights, waiting, statistics, gradients
   }
 
   /// What most of the step is.
@@ -29,6 +31,7 @@ package struct StepPrediction: Sendable, Equatable {
     switch part {
     case .images: images
     case .weights: weights
+    case .waiting: waiting
     case .statistics: statistics
     case .gradients: gradients
     }
@@ -83,6 +86,8 @@ struct StepTimeline {
   let plan: RunPlan
   let work: RankWork
   let cost: SumCost
+  /// Share of the work that is lost where ranks meet in every block.
+  let waitingShare: Double
 
   private struct Bucket {
     /// Messages begun so far, and what one between hosts takes.
@@ -105,6 +110,9 @@ struct StepTimeline {
       result.weights += part.fixed
     }
     if plan.worldSize == 1 { return result }
+    // Ranks that meet once a step lose less: what differs by chance from block to block evens out.
+    let meetings = plan.config.training.batchNorm == .sync ? 1 : Double(2 * plan.blocks.count)
+    result.waiting = (result.images + result.weights) * waitingShare / meetings.squareRoot()
     let blocking = plan.messages.filter(\.isBlocking)
     result.statistics = blocking.reduce(0) { $0 + cost.blocking($1) }
     let (exposed, hidden) = gradients(

@@ -89,6 +89,9 @@ extension ProgramTests {
       #expect(rows.count == 12 && rows.allSatisfy { $0["ranks"] as? Int == 2 })
       let steps = try #require(curves["steps"] as? [[String: Any]])
       #expect(Set(steps.compactMap { $0["ranks"] as? Int }) == [1, 2])
+      for step in steps {
+        #expect((step["waiting"] as? Double != nil) == (step["ranks"] as? Int == 2))
+      }
       let plan = try run(
         ["plan", Self.quickstart, "--ranks", "1,2", "--ranks-per-host", "2"], in: scratch)
       #expect(plan.status == 0 && plan.stdout.contains("images/s"), "\(plan.stderr)")
@@ -117,7 +120,7 @@ extension ProgramTests {
       #expect(runs.map { $0["global_batch"] as? Int } == [16, 128, 1024])
       for run in runs {
         let parts = try #require(run["parts"] as? [String: Double])
-        #expect(Set(parts.keys) == ["images", "weights", "statistics", "gradients"])
+        #expect(Set(parts.keys) == ["images", "weights", "waiting", "statistics", "gradients"])
         let seconds = try #require(run["seconds_per_step"] as? Double)
         #expect(abs(parts.values.reduce(0, +) - seconds) < 1e-9 * seconds)
         for key in [

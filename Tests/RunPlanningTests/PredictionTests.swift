@@ -105,6 +105,28 @@ struct PredictionTests {
     if rate == 1e4 { #expect(run.step.limit == .gradients) }
   }
 
+  /// Where two ranks lose a tenth of their work by waiting for each other.
+  @Test func theSlowestIsWaitedFor() throws {
+    var curves = try Fixture.curves()
+    for index in curves.steps.indices where curves.steps[index].ranks == 2 {
+      curves.steps[index].waiting = 0.1 * curves.steps[index].seconds
+    }
+    func share(_ ranks: Int, set: [String] = [], perHost: Int = 1) throws -> Double {
+      let step = try Fixture.predict(
+        ranks, set: set, curves: curves, perHost: perHost, network: Fixture.instant
+      ).step
+      return step.waiting / (step.images + step.weights)
+    }
+    #expect(try share(1) == 0)
+    #expect(isNear(try share(2), 0.1))
+    #expect(isNear(try share(8), 0.1 * pow(3, 0.76)))
+    // Two cores, whose ranks take turns.
+    #expect(isNear(try share(8, perHost: 8), 0.1))
+    // Once a step instead of twice in each of five blocks.
+    #expect(isNear(try share(2, set: ["training.batch_norm=local"]), 0.1 / 10.0.squareRoot()))
+    #expect(try Fixture.predict(2).step.waiting == 0)
+  }
+
   @Test func localStatisticsAreNoMessages() throws {
     let network = NetworkSpeed(bytesPerSecond: 1e9, latency: 1e-3)
     let sync = try Fixture.predict(4, perHost: 1, cores: 1, network: network)
@@ -275,6 +297,7 @@ struct MachineCurvesTests {
     ("steps[0].blocks[0].shape.groups", { $0.steps[0].blocks[0].shape.groups = 9 }),
     ("steps[0].blocks[0].shape.stride", { $0.steps[0].blocks[0].shape.stride = 0 }),
     ("steps[0].head", { $0.steps[0].head = .infinity }),
+    ("steps[0].waiting", { $0.steps[0].waiting = -1 }),
     ("sums[0].seconds", { $0.sums[0].seconds = -0.1 }),
     ("sums[1].bytes", { $0.sums[1].bytes = 0 }),
   ]

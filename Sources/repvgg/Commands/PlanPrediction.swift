@@ -157,7 +157,8 @@ struct PlanPrediction {
     var table = TextTable(
       [
         .right("ranks"), .right("hosts"), .right("batch"), .right("images/s"),
-        .right("s a step"), .right("images"), .right("weights"), .right("statistics"),
+        .right("s a step"), .right("images"), .right("weights"), .right("waiting"),
+        .right("statistics"),
         .right("gradients"), .right("epoch"), .right("all"), .right("memory a host"),
       ] + (cluster.price == nil ? [] : [.right("cost")]) + [.left("most of it")])
     for run in predictions {
@@ -169,7 +170,7 @@ struct PlanPrediction {
           Quantity.count(run.ranks), Quantity.count(run.hosts), Quantity.count(run.globalBatch),
           Quantity.fixed(run.imagesPerSecond, decimals: 1),
           Quantity.fixed(run.step.seconds, decimals: 4),
-          share(.images), share(.weights), share(.statistics), share(.gradients),
+          share(.images), share(.weights), share(.waiting), share(.statistics), share(.gradients),
           Quantity.duration(seconds: run.secondsPerEpoch),
           Quantity.duration(seconds: run.secondsTotal),
           Quantity.bytes(run.memoryOfHost) + (run.fits ? "" : " (!)"),
@@ -183,8 +184,8 @@ struct PlanPrediction {
   /// What a person should know of these predictions.
   private func notes(_ predictions: [RunPrediction]) -> [String] {
     var notes = [
-      "Training steps alone: without reading images, evaluation and checkpoints. Statistics and "
-        + "gradients: what a step waits for; of the gradients up to "
+      "Training steps alone: without reading images, evaluation and checkpoints. Waiting: for the "
+        + "slowest rank. Statistics and gradients: what a step waits for; of the gradients up to "
         + "\(Quantity.fixed(1000 * (predictions.map(\.step.hidden).max() ?? 0), decimals: 1)) ms more "
         + "pass unseen."
     ]
