@@ -52,10 +52,18 @@ struct CoreTopology {
     }
   }
 
+  /// Begins the name of the socket by which a process says that it holds all cores.
+  static let holder = "repvgg-holds-all-cores-"
+
   /// Processes of this program, other than `own`, that hold cores: those that they are bound to, or all
-  /// where a job may run everywhere with as many threads as there are.
+  /// where they say so.
   func neighbours(besides own: Set<Int>) -> [(process: Int, cores: Set<Int>)] {
     let usable = Set(here.allowedCores)
+    let holders = (here.text("/proc/net/unix") ?? "").split(separator: "\n").compactMap { line in
+      line.split(separator: "@").last.flatMap { name in
+        name.hasPrefix(Self.holder) ? Int(name.dropFirst(Self.holder.count)) : nil
+      }
+    }
     return here.names("/proc").compactMap { name in
       guard let process = Int(name), !own.contains(process),
         here.text("/proc/\(name)/comm") == "repvgg",
@@ -67,15 +75,9 @@ struct CoreTopology {
       let text = line.drop { $0 != ":" }.dropFirst().filter { $0 != "\t" && $0 != " " }
       let cores = Set(Self.list(text)).intersection(usable)
       guard !cores.isEmpty else { return nil }
-      return cores == usable && !isJobEverywhere(name, status) ? nil : (process, cores)
+      // Who may run everywhere holds nothing, unless it says so.
+      return cores == usable && !holders.contains(process) ? nil : (process, cores)
     }
-  }
-
-  private func isJobEverywhere(_ process: String, _ status: String) -> Bool {
-    let words = here.text("/proc/\(process)/cmdline")?.split(separator: "\0") ?? []
-    let threads = status.split(separator: "\n").first { $0.hasPrefix("Threads:") }
-      .flatMap { Int($0.drop { !$0.isNumber }) }
-    return words.contains("train") && (threads ?? 0) >= cores.count
   }
 
   /// A container's share of time, where it is less than the cores that it may use.

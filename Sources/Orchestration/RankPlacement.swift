@@ -60,6 +60,7 @@ package enum RankPlacement {
         placement.isBound
       else { return placement }
       bind(to: seat.cores.isEmpty ? here.allowedCores : seat.cores)
+      let announcement = seat.cores.count == here.allowedCores.count ? announce() : -1
       try communicator.barrier()
       let mine = Set(seat.cores)
       var clash: Int64 =
@@ -72,10 +73,30 @@ package enum RankPlacement {
         return placement
       }
       bind(to: here.allowedCores)
+      close(announcement)
       usleep(UInt32((identities[0].process % 97 + 1) * pauseUnit))
       try communicator.barrier()
     }
     preconditionFailure("the last attempt binds nothing and returns")
+  }
+
+  /// Says to other jobs of this host that this process holds all cores, which its mask does not show: by
+  /// the name of a socket, which ends with the process. The socket, or -1.
+  private static func announce() -> Int32 {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { return -1 }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // A first byte of 0 keeps it out of the file system.
+    let name = [0] + Array("\(CoreTopology.holder)\(getpid())".utf8)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
+    let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
+    _ = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        Glibc.bind(descriptor, $0, length)
+      }
+    }
+    return descriptor
   }
 
   /// Ranks that share a host's name share the host; what its first rank found counts.

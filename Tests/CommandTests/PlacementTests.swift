@@ -38,8 +38,12 @@ extension ProgramTests.RankPlacementTests {
   )
   func jobsSideBySideDoNotShareCores() throws {
     let job = try TinyJob(Self.long)
-    func start(_ output: String) throws -> RunningProgram {
-      try job.start(output: output, ["--bind", "auto"])
+    func start(_ output: String, threads: String? = nil) throws -> RunningProgram {
+      try RunningProgram(
+        try builtProgram("repvgg"),
+        ["train", TinyJob.configuration, "--output", output, "--bind", "auto"]
+          + (threads.map { ["--threads", $0] } ?? []),
+        environment: withoutMPI, directory: job.scratch.path)
     }
     let first = try start("one")
     #expect(try placement(of: "one", job).hasSuffix("on cores 0"))
@@ -57,7 +61,17 @@ extension ProgramTests.RankPlacementTests {
     }
     let fourth = try start("four")
     #expect(try placement(of: "four", job).contains("on cores 0"))
-    for running in [second, fourth] {
+    // Threads for all cores hold all of them.
+    second.signal(SIGTERM)
+    fourth.signal(SIGTERM)
+    #expect(try second.wait().status == 75 && fourth.wait().status == 75)
+    let whole = try start("whole", threads: "auto")
+    #expect(try placement(of: "whole", job).contains("2 threads, on cores 0-1"))
+    let late = try start("late")
+    #expect(
+      try placement(of: "late", job).contains(
+        "not bound (0 free cores); other cores are held by process \(whole.processID)"))
+    for running in [whole, late] {
       running.signal(SIGTERM)
       #expect(try running.wait().status == 75)
     }

@@ -59,6 +59,13 @@ import _TestSupport
     try write(scratch, process: 14, cores: "")
     try scratch.write("repvgg\n", to: "proc/15/comm")
     #expect(topology.neighbours(besides: [11]).map(\.process) == [10])
+    // Unless it says that it does, as one does whose threads are as many as the cores.
+    try scratch.write(
+      "Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 0 2 1 9 @repvgg-holds-all-cores-12\n"
+        + "0: 2 0 0 2 1 9 /run/x@y\n0: 2 0 0 2 1 9\n", to: "proc/net/unix")
+    #expect(topology.neighbours(besides: [10, 11]).map(\.process) == [12])
+    #expect(topology.host(own: [], isBoundAlready: false).cores.isEmpty)
+    try scratch.write("", to: "proc/net/unix")
     let host = topology.host(own: [], isBoundAlready: false)
     #expect(host.cores == [1] && host.domains == [0])
     #expect(host.neighbours == ["process 10 (cores 0)", "process 11 (cores 2-3)"])
