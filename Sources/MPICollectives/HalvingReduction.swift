@@ -19,7 +19,7 @@ final class HalvingReduction {
   private let world: cmpi_communicator
   private let rank: Int
   private let levels: Int
-  /// Message number, the same on every rank: each piece has its own tag.
+  /// Pieces started so far, the same number on every rank: each has its own tag.
   private var sequence = 0
   private var waiting: [Piece] = []
   private var active: [Piece] = []
