@@ -61,53 +61,36 @@ package struct RooflinePicture {
 
   /// The whole picture.
   package func svg() -> String {
-    """
-    <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Int(Self.width)) \(Int(Self.height))" \
-    role="img" aria-label="Roofline: \(Markup.escaped(title))">
-    \(Self.style)
-    <rect class="paper" width="\(Int(Self.width))" height="\(Int(Self.height))"/>
-    <text class="title" x="\(Int(Self.left))" y="26">\(Markup.escaped(title))</text>
-    <text class="small" x="\(Int(Self.left))" y="46">Operations as if every convolution were \
-    direct; bytes of the tensors, each once. Above the roof: Winograd.</text>
-    \((grid + roofs + marks).joined(separator: "\n"))
-    \(legend.joined(separator: "\n"))
-    </svg>
-
-    """
+    Picture(
+      width: Self.width, height: Self.height, left: Self.left, label: "Roofline: \(title)",
+      title: title,
+      subtitle:
+        "Operations as if every convolution were direct; bytes of the tensors, each once. Above the "
+        + "roof: Winograd.", rules: Self.rules, darkRules: Self.darkRules
+    ).svg(grid + roofs + marks + legend)
   }
 
-  private static let style = """
-    <style>
-    text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-    .title { font-size: 17px; font-weight: 600; }
-    .small { font-size: 12px; fill: #59636e; }
-    .label { font-size: 11px; }
-    .paper { fill: #ffffff; }
-    .grid { stroke: #d1d9e0; stroke-width: 1; }
-    .roof { stroke: #1f2328; stroke-width: 2; fill: none; }
-    .winograd4 { fill: #0969da; }
-    .winograd5 { fill: #bf3989; }
-    .direct { fill: #bc4c00; }
-    .pointwise { fill: #1a7f37; }
-    .stem { fill: #8250df; }
-    .neutral { fill: #59636e; }
-    .mark { stroke: #ffffff; stroke-width: 1; }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc; }
-      .small { fill: #9198a1; }
-      .paper { fill: #0d1117; }
-      .grid { stroke: #2f353d; }
-      .roof { stroke: #f0f6fc; }
-      .winograd4 { fill: #58a6ff; }
-      .winograd5 { fill: #f778ba; }
-      .direct { fill: #f0883e; }
-      .pointwise { fill: #3fb950; }
-      .stem { fill: #bc8cff; }
-      .neutral { fill: #9198a1; }
-      .mark { stroke: #0d1117; }
-    }
-    </style>
-    """
+  private static let rules = [
+    ".label { font-size: 11px; }",
+    ".roof { stroke: #1f2328; stroke-width: 2; fill: none; }",
+    ".winograd4 { fill: #0969da; }",
+    ".winograd5 { fill: #bf3989; }",
+    ".direct { fill: #bc4c00; }",
+    ".pointwise { fill: #1a7f37; }",
+    ".stem { fill: #8250df; }",
+    ".neutral { fill: #59636e; }",
+    ".mark { stroke: #ffffff; stroke-width: 1; }",
+  ]
+  private static let darkRules = [
+    ".roof { stroke: #f0f6fc; }",
+    ".winograd4 { fill: #58a6ff; }",
+    ".winograd5 { fill: #f778ba; }",
+    ".direct { fill: #f0883e; }",
+    ".pointwise { fill: #3fb950; }",
+    ".stem { fill: #bc8cff; }",
+    ".neutral { fill: #9198a1; }",
+    ".mark { stroke: #0d1117; }",
+  ]
 
   // MARK: Axes and roofs
 

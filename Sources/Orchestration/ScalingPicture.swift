@@ -54,48 +54,31 @@ package struct ScalingPicture {
 
   /// The whole picture.
   package func svg() -> String {
-    """
-    <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Int(Self.width)) \(Int(Self.height))" \
-    role="img" aria-label="Predicted scaling: \(Markup.escaped(title))">
-    \(Self.style)
-    <rect class="paper" width="\(Int(Self.width))" height="\(Int(Self.height))"/>
-    <text class="title" x="\(Int(Self.left))" y="26">\(Markup.escaped(title))</text>
-    <text class="small" x="\(Int(Self.left))" y="46">\(Markup.escaped(subtitle))</text>
-    \((grid + curves + bars + legend).joined(separator: "\n"))
-    </svg>
-
-    """
+    Picture(
+      width: Self.width, height: Self.height, left: Self.left, label: "Predicted scaling: \(title)",
+      title: title,
+      subtitle: subtitle, rules: Self.rules, darkRules: Self.darkRules
+    ).svg(grid + curves + bars + legend)
   }
 
-  private static let style = """
-    <style>
-    text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-    .title { font-size: 17px; font-weight: 600; }
-    .small { font-size: 12px; fill: #59636e; }
-    .paper { fill: #ffffff; }
-    .grid { stroke: #d1d9e0; stroke-width: 1; }
-    .ideal { stroke: #59636e; stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; }
-    .curve { stroke: #0969da; stroke-width: 2.5; fill: none; }
-    .images { fill: #0969da; }
-    .weights { fill: #8250df; }
-    .waiting { fill: #9a6700; }
-    .statistics { fill: #bf3989; }
-    .gradients { fill: #1a7f37; }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc; }
-      .small { fill: #9198a1; }
-      .paper { fill: #0d1117; }
-      .grid { stroke: #2f353d; }
-      .ideal { stroke: #9198a1; }
-      .curve { stroke: #58a6ff; }
-      .images { fill: #58a6ff; }
-      .weights { fill: #bc8cff; }
-      .waiting { fill: #d29922; }
-      .statistics { fill: #f778ba; }
-      .gradients { fill: #3fb950; }
-    }
-    </style>
-    """
+  private static let rules = [
+    ".ideal { stroke: #59636e; stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; }",
+    ".curve { stroke: #0969da; stroke-width: 2.5; fill: none; }",
+    ".images { fill: #0969da; }",
+    ".weights { fill: #8250df; }",
+    ".waiting { fill: #9a6700; }",
+    ".statistics { fill: #bf3989; }",
+    ".gradients { fill: #1a7f37; }",
+  ]
+  private static let darkRules = [
+    ".ideal { stroke: #9198a1; }",
+    ".curve { stroke: #58a6ff; }",
+    ".images { fill: #58a6ff; }",
+    ".weights { fill: #bc8cff; }",
+    ".waiting { fill: #d29922; }",
+    ".statistics { fill: #f778ba; }",
+    ".gradients { fill: #3fb950; }",
+  ]
 
   private var grid: [String] {
     var lines: [String] = []
