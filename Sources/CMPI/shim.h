@@ -92,31 +92,55 @@ static inline int cmpi_wait(cmpi_request *request) {
   return MPI_Wait(&request->handle, MPI_STATUS_IGNORE);
 }
 
-// Two messages under way between two ranks: the incoming and the outgoing one.
-typedef struct { MPI_Request handles[2]; } cmpi_exchange;
+// Exchanges under way, each of an incoming and an outgoing message between two ranks: they are tested
+// together, as every test may give the core away.
+enum { cmpi_exchange_count = 9 };
+typedef struct {
+  // Incoming and outgoing by turns.
+  MPI_Request handles[2 * cmpi_exchange_count];
+  int received[cmpi_exchange_count];
+} cmpi_exchanges;
 
-static inline int cmpi_start_exchange(
-    const float *outgoing, int outgoing_count, float *incoming, int incoming_count, int partner,
-    int tag, cmpi_communicator communicator, cmpi_exchange *exchange) {
-  int code = MPI_Irecv(
-      incoming, incoming_count, MPI_FLOAT, partner, tag, communicator.handle,
-      &exchange->handles[0]);
-  if (code != MPI_SUCCESS) return code;
-  return MPI_Isend(
-      outgoing, outgoing_count, MPI_FLOAT, partner, tag, communicator.handle,
-      &exchange->handles[1]);
+static inline void cmpi_clear_exchanges(cmpi_exchanges *all) {
+  for (int i = 0; i < 2 * cmpi_exchange_count; i++) all->handles[i] = MPI_REQUEST_NULL;
 }
 
-// `received`: elements that came in, once both messages are done.
-static inline int cmpi_test_exchange(cmpi_exchange *exchange, int *done, int *received) {
-  MPI_Status statuses[2];
-  int code = MPI_Testall(2, exchange->handles, done, statuses);
-  if (code == MPI_ERR_IN_STATUS) {
-    int own = statuses[0].MPI_ERROR;
-    return own == MPI_SUCCESS || own == MPI_ERR_PENDING ? statuses[1].MPI_ERROR : own;
+// Sizes are bytes.
+static inline int cmpi_start_exchange(
+    cmpi_exchanges *all, int place, const void *outgoing, int outgoing_size, void *incoming,
+    int incoming_size, int partner, int tag, cmpi_communicator communicator) {
+  int code = MPI_Irecv(
+      incoming, incoming_size, MPI_BYTE, partner, tag, communicator.handle,
+      &all->handles[2 * place]);
+  if (code != MPI_SUCCESS) return code;
+  return MPI_Isend(
+      outgoing, outgoing_size, MPI_BYTE, partner, tag, communicator.handle,
+      &all->handles[2 * place + 1]);
+}
+
+// `done`: messages that were found complete.
+static inline int cmpi_test_exchanges(cmpi_exchanges *all, int *done) {
+  int places[2 * cmpi_exchange_count];
+  MPI_Status statuses[2 * cmpi_exchange_count];
+  int code = MPI_Testsome(2 * cmpi_exchange_count, all->handles, done, places, statuses);
+  if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) return code;
+  if (*done == MPI_UNDEFINED) *done = 0;
+  for (int i = 0; i < *done; i++) {
+    if (code == MPI_ERR_IN_STATUS && statuses[i].MPI_ERROR != MPI_SUCCESS) {
+      return statuses[i].MPI_ERROR;
+    }
+    if (places[i] % 2 != 0) continue;
+    int counted = MPI_Get_count(&statuses[i], MPI_BYTE, &all->received[places[i] / 2]);
+    if (counted != MPI_SUCCESS) return counted;
   }
-  if (code != MPI_SUCCESS || !*done) return code;
-  return MPI_Get_count(&statuses[0], MPI_FLOAT, received);
+  return MPI_SUCCESS;
+}
+
+// Whether both messages were found complete, and how many bytes had come in.
+static inline int cmpi_exchange_is_over(const cmpi_exchanges *all, int place, int *received) {
+  *received = all->received[place];
+  return all->handles[2 * place] == MPI_REQUEST_NULL
+      && all->handles[2 * place + 1] == MPI_REQUEST_NULL;
 }
 
 static inline int cmpi_broadcast(

@@ -9,18 +9,24 @@ import Synchronization
 package final class WorkerPool {
   /// Threads that work, the calling one included.
   package let threads: Int
+  /// Whether each has a core to itself.
+  package let ownCores: Bool
   /// Runs that threads have shared so far.
   package private(set) var sharedRuns = 0
   /// For tests: one thread takes tasks in the opposite order, which finds runs whose tasks depend on
   /// each other.
   package var takesLastTaskFirst = false
+  /// Called by the calling thread between its tasks: for work that must not wait until a run is over,
+  /// and that no task's result depends on.
+  package var betweenTasks: () -> Void = {}
   private let job: Job
   private var handles: [pthread_t] = []
 
-  /// `threads`: at least 1; with 1 every task runs on the calling thread. `ownCores`: whether each
-  /// has a core to itself, where waiting in a loop takes nothing from others.
+  /// `threads`: at least 1; with 1 every task runs on the calling thread. Where they have cores of
+  /// their own, waiting in a loop takes nothing from others.
   package init(threads: Int, ownCores: Bool = true) {
     self.threads = max(1, threads)
+    self.ownCores = ownCores
     job = Job(patience: ownCores ? 500e-6 : 25e-6)
     for worker in 1..<self.threads { start(worker) }
   }
@@ -36,14 +42,17 @@ package final class WorkerPool {
   /// at the same time, so `worker` may choose a scratch buffer. `body` must not call `run`.
   package func run(_ count: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
     if threads == 1 || count <= 1 {
-      for task in 0..<count { body(takesLastTaskFirst ? count - 1 - task : task, 0) }
+      for task in 0..<count {
+        body(takesLastTaskFirst ? count - 1 - task : task, 0)
+        betweenTasks()
+      }
       return
     }
     sharedRuns += 1
     // Takes a few tens of bytes for the closure.
     withoutActuallyEscaping(body) { escaping in
       job.open(count: count, body: escaping)
-      job.takeTasks(worker: 0)
+      job.takeTasks(worker: 0, afterEach: betweenTasks)
       job.awaitWorkers(threads - 1)
     }
   }
@@ -142,12 +151,13 @@ private final class Job: @unchecked Sendable {
     return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
   }
 
-  func takeTasks(worker: Int) {
+  func takeTasks(worker: Int, afterEach: (() -> Void)? = nil) {
     guard let body else { return }
     while true {
       let task = nextTask.add(1, ordering: .relaxed).oldValue
       if task >= count { return }
       body(task, worker)
+      afterEach?()
     }
   }
 

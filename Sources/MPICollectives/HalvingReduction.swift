@@ -11,30 +11,42 @@ import Collectives
 final class HalvingReduction {
   /// Elements below which the library's own schedule is taken: latency is all there is to it.
   static let smallestCount = 16_384
+  /// Values of a blocking sum up to which it is made by doubling: 16 KiB.
+  private static let largestDoubling = 2048
   /// Elements: 1 MiB.
   private static let pieceCount = 262_144
   /// Pieces under way at once: as much as keeps a link and the memory busy, and bounds the scratch.
-  private static let window = 8
+  private static let window = sumPlace
+  /// Pieces exchange in the places before it.
+  private static let sumPlace = Exchanges.count - 1
+  /// MPI promises tags up to it. It is that of blocking sums, the others are of pieces.
+  private static let largestTag: Int32 = 32_767
 
-  private let world: cmpi_communicator
+  private let exchanges: Exchanges
   private let rank: Int
   private let levels: Int
   /// Pieces started so far, the same number on every rank: each has its own tag.
   private var sequence = 0
   private var waiting: [Piece] = []
-  private var active: [Piece] = []
-  private var scratch: [UnsafeMutablePointer<Float>] = []
+  /// By place, and what comes in there.
+  private var active = [Piece?](repeating: nil, count: window)
+  private var scratch = [UnsafeMutablePointer<Float>?](repeating: nil, count: window)
+  /// What comes in for a blocking sum.
+  private var sumScratch = UnsafeMutableBufferPointer<Double>(start: nil, count: 0)
 
   /// Nil where the ranks are no power of two, or one.
   init?(world: cmpi_communicator, rank: Int, size: Int) {
     guard size > 1, size.nonzeroBitCount == 1 else { return nil }
-    self.world = world
+    exchanges = Exchanges(world: world)
     self.rank = rank
     levels = size.trailingZeroBitCount
   }
 
   // After an error MPI may still write into what active pieces have; the process ends then.
-  deinit { for buffer in scratch { buffer.deallocate() } }
+  deinit {
+    for buffer in scratch { buffer?.deallocate() }
+    sumScratch.deallocate()
+  }
 
   func start(
     _ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableBufferPointer<Float>
@@ -46,8 +58,7 @@ final class HalvingReduction {
         Piece(
           source: UnsafeBufferPointer(rebasing: source[range]),
           destination: UnsafeMutableBufferPointer(rebasing: destination[range]),
-          // MPI promises tags up to 32767.
-          tag: Int32(sequence % 32_767), owner: pending))
+          tag: Int32(sequence % Int(Self.largestTag)), owner: pending))
       sequence += 1
       pending.remaining += 1
     }
@@ -55,71 +66,96 @@ final class HalvingReduction {
     return pending
   }
 
+  /// Replaces `values` by their sum over ranks, nearest ranks first, and keeps pieces moving while it
+  /// waits: where ranks share cores, or wait for a slow one, much of a step is spent in the sums of
+  /// statistics. Few values by doubling alone, for half as many messages follow each other.
+  func sum(_ values: UnsafeMutableBufferPointer<Double>) throws(MPIError) {
+    if sumScratch.count < values.count {
+      sumScratch.deallocate()
+      sumScratch = .allocate(capacity: values.count)
+    }
+    guard let base = values.baseAddress, let incoming = sumScratch.baseAddress else { return }
+    if values.count <= Self.largestDoubling {
+      for level in 0..<levels {
+        try exchange(
+          with: rank ^ 1 << level, sending: UnsafeBufferPointer(values), into: incoming,
+          count: values.count)
+        // Both of a pair add the same two numbers: the order makes no difference.
+        for index in 0..<values.count { base[index] += incoming[index] }
+      }
+      return
+    }
+    for step in 0..<2 * levels {
+      let plan = exchange(step: step, count: values.count)
+      let (isHalving, sums) = (step < levels, base + plan.incoming.lowerBound)
+      try exchange(
+        with: plan.partner, sending: UnsafeBufferPointer(rebasing: values[plan.outgoing]),
+        into: isHalving ? incoming : sums, count: plan.incoming.count)
+      if isHalving { for index in 0..<plan.incoming.count { sums[index] += incoming[index] } }
+    }
+  }
+
+  private func exchange(
+    with partner: Int, sending outgoing: UnsafeBufferPointer<Double>,
+    into incoming: UnsafeMutablePointer<Double>, count: Int
+  ) throws(MPIError) {
+    try exchanges.start(
+      Self.sumPlace, with: partner, tag: Self.largestTag, sending: outgoing, into: incoming,
+      count: count)
+    repeat { try progress() } while try !exchanges.isOver(Self.sumPlace)
+  }
+
   /// Moves every piece under way as far as it goes without waiting, and lets others follow.
   ///
   /// All of them, whoever asks: another rank may be waiting for a piece that is not asked for here.
   private func progress() throws(MPIError) {
-    var index = 0
-    while index < active.count || (active.count < Self.window && !waiting.isEmpty) {
-      if index == active.count {
-        var piece = waiting.removeFirst()
-        piece.scratch = scratch.popLast() ?? .allocate(capacity: Self.pieceCount / 2 + 1)
-        try post(&piece)
-        active.append(piece)
-      }
-      if try advance(&active[index]) {
-        let piece = active.remove(at: index)
-        if let buffer = piece.scratch { scratch.append(buffer) }
-        piece.owner.remaining -= 1
-      } else {
-        index += 1
-      }
-    }
+    repeat {
+      for place in active.indices { try advance(place) }
+    } while try exchanges.test()
   }
 
-  /// Whether the piece is complete.
-  private func advance(_ piece: inout Piece) throws(MPIError) -> Bool {
-    while true {
-      var (done, received): (Int32, Int32) = (0, 0)
-      try check("MPI_Testall", cmpi_test_exchange(&piece.exchange, &done, &received))
-      guard done != 0 else { return false }
-      let plan = exchange(piece)
-      guard Int(received) == plan.incoming.count else {
-        throw MPIError(
-          call: "MPI_Testall",
-          message: "rank \(plan.partner) sent \(received) elements of a sum for "
-            + "\(plan.incoming.count): the ranks sum messages of different sizes; find out where with "
-            + "communication.check_order")
-      }
-      if piece.step < levels { add(&piece, plan.incoming) }
+  /// Posts what the piece of a place is to exchange next, if it waits for nothing, or makes it complete
+  /// and begins another.
+  private func advance(_ place: Int) throws(MPIError) {
+    if var piece = active[place] {
+      guard try exchanges.isOver(place) else { return }
+      if piece.step < levels { add(piece, scratch[place], exchange(piece).incoming) }
       piece.step += 1
-      guard piece.step < 2 * levels else { return true }
-      try post(&piece)
+      active[place] = piece
+      if piece.step < 2 * levels { return try post(piece, place) }
+      piece.owner.remaining -= 1
+      active[place] = nil
     }
+    guard !waiting.isEmpty else { return }
+    let piece = waiting.removeFirst()
+    if scratch[place] == nil { scratch[place] = .allocate(capacity: Self.pieceCount / 2 + 1) }
+    active[place] = piece
+    try post(piece, place)
   }
 
-  private func post(_ piece: inout Piece) throws(MPIError) {
-    guard let scratch = piece.scratch, let destination = piece.destination.baseAddress else {
+  private func post(_ piece: Piece, _ place: Int) throws(MPIError) {
+    guard let scratch = scratch[place], let destination = piece.destination.baseAddress else {
       preconditionFailure("a piece under way has memory")
     }
     let plan = exchange(piece)
-    let incoming =
-      piece.step < levels ? scratch : destination + plan.incoming.lowerBound
-    try check(
-      "MPI_Irecv, MPI_Isend",
-      cmpi_start_exchange(
-        piece.current + plan.outgoing.lowerBound, Int32(plan.outgoing.count), incoming,
-        Int32(plan.incoming.count), Int32(plan.partner), piece.tag, world, &piece.exchange))
+    try exchanges.start(
+      place, with: plan.partner, tag: piece.tag,
+      sending: UnsafeBufferPointer(
+        start: piece.current + plan.outgoing.lowerBound, count: plan.outgoing.count),
+      into: piece.step < levels ? scratch : destination + plan.incoming.lowerBound,
+      count: plan.incoming.count)
   }
 
-  /// What the current step of a piece sends and receives: halves of what is left, outwards from the
-  /// nearest rank, then the sums on the way back.
-  private func exchange(_ piece: Piece) -> (
-    partner: Int, outgoing: Range<Int>, incoming: Range<Int>
-  ) {
-    let isHalving = piece.step < levels
-    let level = isHalving ? piece.step : 2 * levels - 1 - piece.step
-    var (lower, upper) = (0, piece.source.count)
+  private func exchange(_ piece: Piece) -> Exchange {
+    exchange(step: piece.step, count: piece.source.count)
+  }
+
+  /// What a step sends and receives, of `2 * levels`: halves of what is left, outwards from the nearest
+  /// rank, then the sums on the way back.
+  private func exchange(step: Int, count: Int) -> Exchange {
+    let isHalving = step < levels
+    let level = isHalving ? step : 2 * levels - 1 - step
+    var (lower, upper) = (0, count)
     var (kept, given) = (0..<0, 0..<0)
     for bit in 0...level {
       let middle = lower + (upper - lower) / 2
@@ -128,15 +164,25 @@ final class HalvingReduction {
       given = keepsLower ? middle..<upper : lower..<middle
       (lower, upper) = (kept.lowerBound, kept.upperBound)
     }
-    return (rank ^ 1 << level, isHalving ? given : kept, isHalving ? kept : given)
+    return Exchange(
+      partner: rank ^ 1 << level, outgoing: isHalving ? given : kept,
+      incoming: isHalving ? kept : given)
   }
 
   /// destination ← what this rank has of `range` + what has come in.
-  private func add(_ piece: inout Piece, _ range: Range<Int>) {
-    guard let incoming = piece.scratch, let base = piece.destination.baseAddress else { return }
+  private func add(
+    _ piece: Piece, _ incoming: UnsafeMutablePointer<Float>?, _ range: Range<Int>
+  ) {
+    guard let incoming, let base = piece.destination.baseAddress else { return }
     let own = piece.current + range.lowerBound
     let sums = base + range.lowerBound
     for index in 0..<range.count { sums[index] = own[index] + incoming[index] }
+  }
+
+  private struct Exchange {
+    let partner: Int
+    let outgoing: Range<Int>
+    let incoming: Range<Int>
   }
 
   private struct Piece {
@@ -146,8 +192,6 @@ final class HalvingReduction {
     let owner: Pending
     /// `0..<levels` halve, `levels..<2 * levels` double.
     var step = 0
-    var exchange = cmpi_exchange()
-    var scratch: UnsafeMutablePointer<Float>?
 
     init(
       source: UnsafeBufferPointer<Float>, destination: UnsafeMutableBufferPointer<Float>,

@@ -33,6 +33,7 @@ package final class MPICommunicator: Communicator {
 
   package func sum(_ values: UnsafeMutableBufferPointer<Double>) throws {
     guard let base = values.baseAddress, !values.isEmpty else { return }
+    if let halving { return try halving.sum(values) }
     let call = "MPI_Allreduce"
     try check(call, cmpi_sum_double(base, try count(values.count, call), world))
   }

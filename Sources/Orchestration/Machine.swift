@@ -17,9 +17,28 @@ package enum Machine {
       instructionSets: KernelBuild.instructionSets, panelWidth: KernelBuild.panelWidth)
   }
 
-  /// Ranks of the job on this host.
+  /// Ranks of the job on this host, as mpirun says or srun.
   private static var localRanks: Int {
-    environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? 1
+    if let count = environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap({ Int($0) }) { return count }
+    guard let tasks = environment("SLURM_STEP_TASKS_PER_NODE"),
+      let node = environment("SLURM_NODEID").flatMap({ Int($0) })
+    else { return 1 }
+    return slurmTasks(tasks, node: node) ?? 1
+  }
+
+  /// The tasks of a node out of Slurm's list for all, e.g. 4 of `2,4(x3)` for nodes 1 to 3. Nil where there
+  /// is no such node.
+  static func slurmTasks(_ list: String, node: Int) -> Int? {
+    var first = 0
+    for part in list.split(separator: ",") {
+      let words = part.split(separator: "(x")
+      guard let tasks = words.first.flatMap({ Int($0) }), words.count < 3,
+        let repeats = words.count == 1 ? 1 : Int(words[1].dropLast())
+      else { return nil }
+      first += repeats
+      if node < first { return node < 0 ? nil : tasks }
+    }
+    return nil
   }
 
   /// The threads of this rank, which wait according to whether there is a core for every thread of

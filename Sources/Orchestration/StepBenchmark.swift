@@ -33,7 +33,8 @@ package struct StepBenchmark {
     /// Shares of the step's time on rank 0.
     package var computeShare: Double
     package var collectivesShare: Double
-    /// Median seconds of a step in which rank 0 waited for sums of gradients, or pushed them on.
+    /// Seconds of a step in which a rank waited for sums of gradients, or pushed them on: the mean over
+    /// ranks of the medians over steps.
     package var exposedSeconds: Double
     package var waitingShare: Double
     package var collectivesPerStep: Int
@@ -113,12 +114,14 @@ package struct StepBenchmark {
     let collectives = outcomes.map(\.collectiveSeconds).reduce(0, +) / total
     var peak = [Int64(Machine.peakResidentBytes)]
     try peak.withUnsafeMutableBufferPointer { try communicator.maximum($0) }
+    var exposed = [outcomes.map(\.exposedSeconds).sorted()[outcomes.count / 2]]
+    try exposed.withUnsafeMutableBufferPointer { try communicator.sum($0) }
     return Report(
       imagesPerSecond: Double(globalBatch) / median, secondsPerStep: median,
       fastestStep: seconds[0], slowestStep: seconds[seconds.count - 1],
       peakResidentBytes: Int(peak[0]), computeShare: 1 - collectives,
       collectivesShare: collectives,
-      exposedSeconds: outcomes.map(\.exposedSeconds).sorted()[outcomes.count / 2], waitingShare: 0,
+      exposedSeconds: exposed[0] / Double(communicator.size), waitingShare: 0,
       collectivesPerStep: outcomes[0].collectives, bytesPerStep: outcomes[0].collectiveBytes,
       globalBatch: globalBatch, shards: shards)
   }

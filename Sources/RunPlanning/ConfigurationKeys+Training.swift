@@ -128,8 +128,9 @@ extension ConfigurationKey {
       "communication.bucket_bytes", \.communication.bucketBytes, 0...1_073_741_824,
       unit: "bytes",
       atResume: .free("sums are the same however they are cut, where bits are proved"),
-      "Gradients are reduced in messages of at least this size; below 65,536 Open MPI takes a slow "
-        + "schedule. 0: a size found by measurement when the job starts."),
+      "Gradients are reduced in messages of at least this size, smaller ones towards the end of the "
+        + "backward pass; below 65,536 Open MPI takes a slow schedule. 0: a size found by measurement "
+        + "when the job starts."),
     .choice(
       "communication.reduction", \.communication.reduction,
       atResume: .free("both add in the same order, where bits are proved"),

@@ -164,15 +164,22 @@ package struct ArenaLayout: Sendable, Equatable {
     }
   }
 
-  /// The weight region cut into buckets of at least `bytes` (the last may be smaller), each ending
-  /// where a tensor ends; in the order in which the backward pass completes them.
+  /// Bytes below which no bucket is cut off from those that follow it.
+  private static let smallestTail = 131_072
+
+  /// The weight region cut into buckets of at least `bytes`, each ending where a tensor ends; in the order
+  /// in which the backward pass completes them. Towards the end they become smaller, each about half of
+  /// what is left: the last leaves when nothing is computed any more that could hide it.
   package func buckets(bytes: Int) -> [Range<Int>] {
     var buckets: [Range<Int>] = []
     var start = 0
     let ends = places.filter { $0.offset < weightCount }.dropFirst().map(\.offset) + [weightCount]
-    for end in ends where (end - start) * 4 >= bytes || end == weightCount {
-      buckets.append(start..<end)
-      start = end
+    for end in ends {
+      let (size, rest) = (4 * (end - start), 4 * (weightCount - end))
+      if size >= bytes || rest == 0 || size >= max(rest, Self.smallestTail) {
+        buckets.append(start..<end)
+        start = end
+      }
     }
     return buckets
   }

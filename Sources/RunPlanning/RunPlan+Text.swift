@@ -6,11 +6,14 @@ extension RunPlan {
     package var hosts: String
     /// Interfaces of this host, and which of them MPI is told to take.
     package var network: String
+    /// Interfaces or networks that mpirun is given; nil: none.
+    package var interface: String?
 
-    package init(placement: Placement, hosts: String, network: String) {
+    package init(placement: Placement, hosts: String, network: String, interface: String? = nil) {
       self.placement = placement
       self.hosts = hosts
       self.network = network
+      self.interface = interface
     }
 
     /// Of one host.
@@ -64,7 +67,9 @@ extension RunPlan {
     place: Place? = nil
   ) -> String {
     let isCrowded = (place?.mostRanks ?? worldSize) * threads > machine.cores
-    var words = MPICommand(ranks: worldSize, hosts: place?.hosts, isCrowded: isCrowded).words
+    var words = MPICommand(
+      ranks: worldSize, hosts: place?.hosts, interface: place?.interface, isCrowded: isCrowded
+    ).words
     words += [program, "train", configuration]
     if place?.placement.isBound == true { words += ["--bind", "auto"] }
     words += ["--threads", String(threads)]

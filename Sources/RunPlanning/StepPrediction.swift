@@ -42,7 +42,7 @@ package struct StepPrediction: Sendable, Equatable {
 ///
 /// Between H hosts a bucket of n bytes is summed by halving and doubling (Rabenseifner, "Optimization of
 /// Collective Reduction Operations", 2004): 2·⌈log₂ H⌉ messages one after the other, in which each host
-/// sends 2·(H − 1)/H·n bytes. A small sum takes that or doubling alone, whichever is faster: ⌈log₂ H⌉
+/// sends 2·(H − 1)/H·n bytes. So are statistics of more than 16 KiB; smaller ones by doubling alone: ⌈log₂ H⌉
 /// messages, in each of which every rank of a host sends all of its n bytes.
 struct SumCost {
   var local: SumLookup
@@ -51,11 +51,11 @@ struct SumCost {
   /// Of no use with one host.
   var network: NetworkSpeed?
 
+  private static let largestDoubling = 16_384
+
   private static func levels(_ count: Int) -> Int { Int(ceil(log2(Double(count)))) }
 
-  /// Messages of a bucket that follow each other: inside a host on the way there and on the way back, and
-  /// between hosts.
-  var localRounds: Int { Self.levels(ranksPerHost) }
+  /// Messages of a bucket between hosts that follow each other.
   var networkRounds: Int { 2 * Self.levels(hosts) }
 
   /// Seconds of one of a bucket's rounds between hosts.
@@ -68,11 +68,12 @@ struct SumCost {
   func blocking(_ message: RunPlan.Message) -> Double {
     let inside = local.seconds(message.elementType, bytes: message.bytes)
     guard let network, networkRounds > 0 else { return inside }
-    let halving = Double(networkRounds) * round(bytes: message.bytes)
+    if message.bytes > Self.largestDoubling {
+      return inside + Double(networkRounds) * round(bytes: message.bytes)
+    }
     let sent = Double(ranksPerHost) * Double(message.bytes)
-    let doubling =
-      Double(networkRounds / 2) * (network.latency + sent / network.bytesPerSecond)
-    return inside + min(halving, doubling)
+    return inside
+      + Double(networkRounds / 2) * (network.latency + sent / network.bytesPerSecond)
   }
 }
 
@@ -80,28 +81,14 @@ struct SumCost {
 /// beside the backward pass.
 ///
 /// What a sum takes inside a host is work of its cores and is hidden by nothing. Between hosts the
-/// bytes pass while the ranks compute; MPI makes progress only when it is asked, so each message of a
-/// bucket, those inside the host too, begins where a block ends, and all buckets share a host's link.
+/// bytes pass while the ranks compute: the ranks push them on within their kernels or, where they share
+/// cores, while they wait for each other. All buckets share a host's link, one after the other.
 struct StepTimeline {
   let plan: RunPlan
   let work: RankWork
   let cost: SumCost
   /// Share of the work that is lost where ranks meet in every block.
   let waitingShare: Double
-
-  private struct Bucket {
-    /// Messages begun so far, and what one between hosts takes.
-    var begun = 0
-    var roundSeconds: Double
-    /// When the message under way ends.
-    var end = 0.0
-  }
-
-  /// Messages of a bucket: inside the host, between hosts, inside the host again.
-  private var rounds: Int { 2 * cost.localRounds + cost.networkRounds }
-  private func isBetweenHosts(_ round: Int) -> Bool {
-    (cost.localRounds..<cost.localRounds + cost.networkRounds).contains(round)
-  }
 
   func run() -> StepPrediction {
     var result = StepPrediction()
@@ -123,7 +110,6 @@ struct StepTimeline {
 
   /// `statistics`: seconds of the blocks' sums, in backward order; empty where BatchNorm is local.
   private func gradients(statistics: [Double]) -> (exposed: Double, hidden: Double) {
-    var flights: [Bucket] = []
     var (now, linkFree, local, wire) = (0.0, 0.0, 0.0, 0.0)
     var started = 0
     // One more than the plan's with local statistics, whose scales and shifts are summed at the end.
@@ -132,49 +118,26 @@ struct StepTimeline {
       while started < messages.count,
         (started < plan.buckets.count ? plan.buckets[started].upperBound : .max) <= end
       {
-        let seconds = cost.local.seconds(.float32, bytes: messages[started].bytes)
-        local += seconds
-        now += seconds
-        let round = cost.round(bytes: messages[started].bytes)
-        wire += round * Double(cost.networkRounds)
-        flights.append(Bucket(roundSeconds: round))
+        let bytes = messages[started].bytes
+        let (inside, between) = (
+          cost.local.seconds(.float32, bytes: bytes),
+          Double(cost.networkRounds) * cost.round(bytes: bytes)
+        )
+        (now, local, wire) = (now + inside, local + inside, wire + between)
+        if between > 0 { linkFree = max(now, linkFree) + between }
         started += 1
-      }
-    }
-    func poll() {
-      for index in flights.indices where flights[index].end <= now && flights[index].begun < rounds
-      {
-        flights[index].end = now
-        if isBetweenHosts(flights[index].begun) {
-          linkFree = max(now, linkFree) + flights[index].roundSeconds
-          flights[index].end = linkFree
-        }
-        flights[index].begun += 1
       }
     }
     let ends = plan.gradientEnds
     start(upTo: ends.head)
-    poll()
     for (place, block) in plan.blocks.indices.reversed().enumerated() {
       if place < statistics.count { now += statistics[place] }
-      poll()
       now += work.backward[block].seconds
       start(upTo: ends.blocks[block])
-      poll()
     }
-    let backwardEnd = now
-    let computedLocal = local
     start(upTo: .max)
-    // From here on MPI is asked all the time.
-    while let next = flights.indices.filter({ flights[$0].begun < rounds })
-      .min(by: { flights[$0].end < flights[$1].end })
-    {
-      now = max(now, flights[next].end)
-      poll()
-    }
-    let end = max(now, flights.map(\.end).max() ?? now)
-    let exposed = computedLocal + end - backwardEnd
-    return (exposed, max(0, local + wire - exposed))
+    let waiting = max(0, linkFree - now)
+    return (local + waiting, wire - waiting)
   }
 }
 

@@ -18,7 +18,8 @@ package final class GradientReduction {
   package struct Statistics: Sendable, Equatable {
     package var collectives = 0
     package var bytes = 0
-    /// Seconds in which the step did nothing but wait for, or push, reductions.
+    /// Seconds in which the step did nothing but wait for, or push, reductions; of pushing between the
+    /// tasks of a kernel the thread's own time.
     package var exposedSeconds = 0.0
   }
 
@@ -29,6 +30,12 @@ package final class GradientReduction {
   private let reducesNorms: Bool
   private var started = 0
   private var pending: [any PendingReduction] = []
+  /// Of a poll that could not throw.
+  private var failure: (any Error)?
+  private var lastPoll = 0.0
+  /// Seconds between polls: each costs microseconds, and the next message of a sum should not wait for
+  /// much longer than its latency.
+  private static let pollInterval = 200e-6
 
   /// `buckets`: slices of the weight region in backward order. With local BatchNorm the scales and
   /// shifts are one more bucket at the end.
@@ -57,18 +64,32 @@ package final class GradientReduction {
   package func gradientsReady(_ end: Int) throws {
     if end > 0, let value = Failpoint.value(.ownGradient) { gradients.base[0] += Float(value) }
     guard communicator.size > 1 else { return }
+    if let failure { throw failure }
     try timed {
       while started < buckets.count && buckets[started].upperBound <= end {
         try start(buckets[started])
         started += 1
       }
-      try poll()
     }
+    makeProgress()
+  }
+
+  /// Makes progress with the reductions under way, if there are any and the last time was long enough
+  /// ago; to be called often, from the communicator's thread. An error is thrown by the next
+  /// `gradientsReady` or `finish`.
+  package func makeProgress() {
+    guard !pending.isEmpty, failure == nil, monotonicSeconds() - lastPoll > Self.pollInterval else {
+      return
+    }
+    // A poll waits for nothing: what it costs is its own work, not that of ranks that have the core
+    // meanwhile.
+    do { try timed(by: CLOCK_THREAD_CPUTIME_ID, poll) } catch { failure = error }
   }
 
   /// After the backward pass: starts what is left and waits for all.
   package func finish() throws {
     guard communicator.size > 1 else { return }
+    if let failure { throw failure }
     try timed {
       while started < buckets.count {
         try start(buckets[started])
@@ -99,20 +120,25 @@ package final class GradientReduction {
     Failpoint.pass(.bucketPosted)
   }
 
+  /// Only the oldest is asked, for all move with it: where ranks share cores, asking may give the
+  /// core away.
   private func poll() throws {
-    try pending.removeAll { try $0.poll() }
+    while let oldest = pending.first, try oldest.poll() { pending.removeFirst() }
+    lastPoll = monotonicSeconds()
   }
 
-  private func timed(_ body: () throws -> Void) rethrows {
-    let start = monotonicSeconds()
+  private func timed(by clock: clockid_t = CLOCK_MONOTONIC, _ body: () throws -> Void) rethrows {
+    let start = seconds(of: clock)
     try body()
-    statistics.exposedSeconds += monotonicSeconds() - start
+    statistics.exposedSeconds += seconds(of: clock) - start
   }
 }
 
 /// Seconds of the monotonic clock: nothing in training depends on the time of day.
-package func monotonicSeconds() -> Double {
+package func monotonicSeconds() -> Double { seconds(of: CLOCK_MONOTONIC) }
+
+private func seconds(of clock: clockid_t) -> Double {
   var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
+  clock_gettime(clock, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

@@ -117,9 +117,17 @@ package final class Step {
     shardTotals = Array(repeating: Loss.Totals(), count: shape.shards)
     summary = .allocate(capacity: Summary.ownSeconds + communicator.size)
     summary.initialize(repeating: 0)
+    // Where ranks share cores they push gradients on while they wait for each other's statistics, and a
+    // poll within a kernel would give its core away, with what it has in its cache.
+    if communicator.size > 1 && network.pool.ownCores {
+      network.pool.betweenTasks = { [unowned reduction] in reduction.makeProgress() }
+    }
   }
 
-  deinit { summary.deallocate() }
+  deinit {
+    network.pool.betweenTasks = {}
+    summary.deallocate()
+  }
 
   /// Gradients of the last step, summed over all ranks.
   package var reducedGradients: Arena { reduction.reduced }

@@ -135,8 +135,23 @@ extension ProgramTests.RankPlacementTests {
     let plan = try job.run(["plan", TinyJob.configuration, "--hosts", "a:2,b:2"])
     #expect(plan.status == 0, "\(plan)")
     #expect(plan.stdout.contains("ranks 2 to 3 on b, 1 thread each, on cores "), "\(plan)")
-    #expect(plan.stdout.contains("--map-by slot --host a:2,b:2 -np 4 "), "\(plan)")
+    let keepalive =
+      "--mca oob_tcp_keepalive_time 10 --mca oob_tcp_keepalive_intvl 5 "
+      + "--mca oob_tcp_keepalive_probes 3"
+    #expect(
+      plan.stdout.contains("--map-by slot --host a:2,b:2 \(keepalive) -np 4 ")
+        || plan.stdout.contains(
+          "--map-by slot --host a:2,b:2 \(keepalive) --mca mpi_yield_when_idle 1 -np 4 "),
+      "\(plan)")
     #expect(plan.stdout.contains("  network: "))
+    let narrowed = try job.run(
+      ["plan", TinyJob.configuration, "--hosts", "a:2,b:2", "--interface", "lo"])
+    #expect(narrowed.stdout.contains("; MPI takes lo"), "\(narrowed)")
+    #expect(
+      narrowed.stdout.contains("--mca btl_tcp_if_include lo --mca oob_tcp_if_include lo"),
+      "\(narrowed)")
+    let alone = try job.run(["doctor", "--interface", "lo"])
+    #expect(alone.status == 64 && alone.stderr.contains("--hosts"), "\(alone)")
     let many = try job.run(["plan", TinyJob.configuration, "--hosts", "a:9", "--ranks", "9"])
     #expect(many.status == 78 && many.stderr.contains("training.shards"), "\(many)")
   }

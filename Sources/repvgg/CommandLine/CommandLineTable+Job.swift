@@ -39,12 +39,12 @@ extension CommandLineTable {
         help:
           "Ranks that are meant to run (default: 1, or one a slot of the hosts, or those of mpirun)"
       ),
-      hostList,
+      hostList, interface,
       OptionSpecification(
         name: "--output", value: .text(placeholder: "DIR", .directories),
         help: "Directory of the run that is meant (default: here)"),
       json,
-    ])
+    ], rules: [.needs("--interface", "--hosts")])
 
   static let hosts = CommandSpecification(
     name: .hosts, summary: "Lay the ranks of a job out over hosts",
@@ -70,4 +70,8 @@ extension CommandLineTable {
   static let hostList = OptionSpecification(
     name: "--hosts", value: .text(placeholder: "FILE|HOST:SLOTS,...", .files),
     help: "Hosts of the job: a list, or a file with lines `name slots=N`")
+
+  static let interface = OptionSpecification(
+    name: "--interface", value: .text(placeholder: "NAMES", .nothing),
+    help: "Network interfaces, or networks such as 10.0.0.0/8, that they talk over")
 }

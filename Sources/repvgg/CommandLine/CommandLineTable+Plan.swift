@@ -13,7 +13,7 @@ extension CommandLineTable {
       OptionSpecification(
         name: "--ranks", value: .text(placeholder: "N,...", .nothing),
         help: "Ranks to plan for (default: 1, or those of mpirun)"),
-      threadsOrAuto, hostList,
+      threadsOrAuto, hostList, interface,
       OptionSpecification(
         name: "--machine", value: .text(placeholder: "FILE", .files),
         help: "Curves to predict from (default: machine.json)"),
@@ -36,7 +36,7 @@ extension CommandLineTable {
         name: "--svg", value: .text(placeholder: "FILE", .files),
         help: "Draw the prediction into this file"),
       json,
-    ])
+    ], rules: [.needs("--interface", "--hosts")])
 
   /// Of bench step and bench collectives.
   static let save = OptionSpecification(

@@ -36,7 +36,8 @@ enum DoctorCommand {
     let ranks = invocation.integer("--ranks") ?? list.slots ?? list.hosts.count
     let most = try list.blocks(ranks: ranks).map(\.count).max() ?? 1
     var words = MPICommand(
-      ranks: ranks, hosts: try list.argument(ranks: ranks), isCrowded: most > Machine.cores
+      ranks: ranks, hosts: try list.argument(ranks: ranks),
+      interface: invocation.text("--interface"), isCrowded: most > Machine.cores
     ).words
     words += [Machine.programPath, "doctor"]
     if let output = invocation.text("--output") { words += ["--output", output] }

@@ -23,7 +23,7 @@ enum PlanCommand {
       ? nil
       : try RunPlan.Place(
         hosts: hosts ?? HostList([.init(name: "localhost", slots: worldSize)]), ranks: worldSize,
-        threads: Int(threads))
+        threads: Int(threads), interface: invocation.text("--interface"))
     let plan = try RunPlan.resolve(
       config: config, worldSize: worldSize,
       threads: place?.placement.threads ?? Int(threads) ?? 1, data: try summary(config),
