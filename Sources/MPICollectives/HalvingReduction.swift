@@ -13,9 +13,10 @@ final class HalvingReduction {
   static let smallestCount = 16_384
   /// Values of a blocking sum up to which it is made by doubling: 16 KiB.
   private static let largestDoubling = 2048
-  /// Elements: 1 MiB.
-  private static let pieceCount = 262_144
-  /// Pieces under way at once: as much as keeps a link and the memory busy, and bounds the scratch.
+  /// Elements: 256 KiB.
+  private static let pieceCount = 65_536
+  /// Pieces under way at once: as much as keeps a link and the memory busy, and no more, for what is
+  /// under way on a link is what the next sum of statistics waits behind.
   private static let window = sumPlace
   /// Pieces exchange in the places before it.
   private static let sumPlace = Exchanges.count - 1

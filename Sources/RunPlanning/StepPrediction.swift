@@ -65,6 +65,15 @@ struct SumCost {
     return network.latency + sent / network.bytesPerSecond / Double(networkRounds)
   }
 
+  /// Bytes of gradients that are under way at once: eight pieces of 256 KiB.
+  private static let bytesUnderWay = 8 * 262_144
+
+  /// Seconds for which a sum of statistics may wait behind gradients on the link.
+  var queueSeconds: Double {
+    guard let network, networkRounds > 0 else { return 0 }
+    return Double(hosts - 1) / Double(hosts) * Double(Self.bytesUnderWay) / network.bytesPerSecond
+  }
+
   func blocking(_ message: RunPlan.Message) -> Double {
     let inside = local.seconds(message.elementType, bytes: message.bytes)
     guard let network, networkRounds > 0 else { return inside }
@@ -102,15 +111,19 @@ struct StepTimeline {
     result.waiting = (result.images + result.weights) * waitingShare / meetings.squareRoot()
     let blocking = plan.messages.filter(\.isBlocking)
     result.statistics = blocking.reduce(0) { $0 + cost.blocking($1) }
-    let (exposed, hidden) = gradients(
+    let course = gradients(
       statistics: blocking.filter { $0.purpose == .backwardStatistics }.map(cost.blocking))
-    (result.gradients, result.hidden) = (exposed, hidden)
+    (result.gradients, result.hidden) = (course.exposed, course.hidden)
+    result.statistics += course.queued
     return result
   }
 
   /// `statistics`: seconds of the blocks' sums, in backward order; empty where BatchNorm is local.
-  private func gradients(statistics: [Double]) -> (exposed: Double, hidden: Double) {
-    var (now, linkFree, local, wire) = (0.0, 0.0, 0.0, 0.0)
+  /// `queued`: what these sums wait for behind gradients.
+  private func gradients(
+    statistics: [Double]
+  ) -> (exposed: Double, hidden: Double, queued: Double) {
+    var (now, linkFree, local, wire, queued) = (0.0, 0.0, 0.0, 0.0, 0.0)
     var started = 0
     // One more than the plan's with local statistics, whose scales and shifts are summed at the end.
     let messages = plan.messages.filter { $0.purpose == .gradients }
@@ -131,13 +144,17 @@ struct StepTimeline {
     let ends = plan.gradientEnds
     start(upTo: ends.head)
     for (place, block) in plan.blocks.indices.reversed().enumerated() {
-      if place < statistics.count { now += statistics[place] }
+      if place < statistics.count {
+        let queue = min(cost.queueSeconds, max(0, linkFree - now))
+        queued += queue
+        now += statistics[place] + queue
+      }
       now += work.backward[block].seconds
       start(upTo: ends.blocks[block])
     }
     start(upTo: .max)
     let waiting = max(0, linkFree - now)
-    return (local + waiting, wire - waiting)
+    return (local + waiting, max(0, wire - waiting - queued), queued)
   }
 }
 

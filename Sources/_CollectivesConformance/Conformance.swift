@@ -53,7 +53,7 @@ private let checks: [(name: String, run: Check)] = [
 ]
 
 /// Element counts at which backends change their ways: none, few, odd, more than a page.
-let counts = [0, 1, 2, 7, 8, 1_000, 100_003]
+let counts = [0, 1, 2, 7, 8, 1_000, 2_048, 2_049, 100_003]
 
 /// A value that differs between ranks and elements and whose sum depends on the order: signs,
 /// mantissas and 24 binary orders of magnitude.

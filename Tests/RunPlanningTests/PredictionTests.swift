@@ -89,9 +89,9 @@ struct PredictionTests {
 
   /// What is waited for and what is not are all that the links carry.
   @Test(arguments: [1e4, 1e6, 1e8]) func gradientsPassBesideTheBackwardPass(rate: Double) throws {
-    let set = ["communication.bucket_bytes=4096"]
-    let run = try Fixture.predict(
-      8, set: set, perHost: 2, network: NetworkSpeed(bytesPerSecond: rate, latency: 1e-5))
+    let network = NetworkSpeed(bytesPerSecond: rate, latency: 1e-5)
+    let set = ["communication.bucket_bytes=4096", "training.batch_norm=local"]
+    let run = try Fixture.predict(8, set: set, perHost: 2, network: network)
     let plan = try Sample.plan(Fixture.text, set: set, ranks: 8)
     let buckets = plan.messages.filter { $0.purpose == .gradients }
     #expect(buckets.count > 2)
@@ -103,6 +103,24 @@ struct PredictionTests {
     #expect(run.step.gradients >= local * (1 - 1e-9))
     #expect(run.step.hidden > 0)
     if rate == 1e4 { #expect(run.step.limit == .gradients) }
+  }
+
+  /// The statistics of every block wait behind gradients that are on the link.
+  @Test func statisticsQueueBehindGradients() throws {
+    func step(_ rate: Double, _ batchNorm: String) throws -> StepPrediction {
+      try Fixture.predict(
+        8, set: ["communication.bucket_bytes=4096", "training.batch_norm=\(batchNorm)"], perHost: 2,
+        network: NetworkSpeed(bytesPerSecond: rate, latency: 0)
+      ).step
+    }
+    let (fast, slow) = (try step(.infinity, "sync"), try step(1e4, "sync"))
+    let bytes = try Sample.plan(Fixture.text, ranks: 8).messages
+      .filter { $0.purpose != .gradients }.reduce(0) { $0 + $1.bytes }
+    // Doubling: two ranks of a host send twice.
+    let sums = 4 * Double(bytes) / 1e4
+    #expect(slow.statistics > fast.statistics + sums)
+    // Nobody waits twice for the same.
+    #expect(slow.seconds - sums <= (try step(1e4, "local")).seconds * 1.2)
   }
 
   /// Where two ranks lose a tenth of their work by waiting for each other.

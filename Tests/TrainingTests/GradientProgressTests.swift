@@ -1,0 +1,138 @@
+import Collectives
+import Glibc
+import Kernels
+import RepVGGModel
+import RunPlanning
+import Tensors
+import Testing
+
+@testable import Training
+
+/// Who pushes sums of gradients on, and when.
+@Suite struct GradientProgressTests {
+  private let layout: ArenaLayout
+  private let communicator = CountingCommunicator()
+
+  init() {
+    layout = ArenaLayout(ParameterTable.training(blocks: Self.blocks, classes: 10))
+  }
+
+  private static let blocks = Architecture(stemWidth: 16, depths: [1, 2], widths: [16, 32])
+    .blocks(inputChannels: 3, height: 64, width: 64)
+
+  private func makeReduction() -> GradientReduction {
+    GradientReduction(
+      communicator: communicator, gradients: Arena(count: layout.count), layout: layout,
+      buckets: layout.buckets(bytes: 1024), batchNorm: .sync)
+  }
+
+  @Test func nothingIsAskedForBeforeItIsUnderWay() throws {
+    let reduction = makeReduction()
+    reduction.begin()
+    reduction.makeProgress()
+    #expect(communicator.polls == 0)
+    try reduction.gradientsReady(layout.weightCount)
+    usleep(2_000)
+    let before = communicator.polls
+    reduction.makeProgress()
+    #expect(communicator.polls > before)
+  }
+
+  /// A kernel cannot throw: the step does at its next call.
+  @Test(arguments: [false, true]) func anErrorIsNotLost(atTheEnd: Bool) throws {
+    let reduction = makeReduction()
+    reduction.begin()
+    try reduction.gradientsReady(layout.weightCount / 2)
+    communicator.fails = true
+    usleep(2_000)
+    reduction.makeProgress()
+    communicator.fails = false
+    #expect(throws: CountingCommunicator.Broken.self) {
+      if atTheEnd {
+        try reduction.finish()
+      } else {
+        try reduction.gradientsReady(layout.weightCount)
+      }
+    }
+  }
+
+  /// Where threads share cores a poll would give the core away.
+  @Test func kernelsPushOnWhereCoresAreTheirOwn() throws {
+    var polls: [Bool: Int] = [:]
+    for ownCores in [false, true] {
+      let communicator = CountingCommunicator()
+      let network = TrainingNetwork(
+        shape: NetworkShape(
+          blocks: Self.blocks, classes: 10, shards: 1, shardCapacity: 16, batchNorm: .sync),
+        pool: WorkerPool(threads: 1, ownCores: ownCores))
+      try network.initialise(seed: 1)
+      let step = Step(
+        network: network, optimizer: SGD(RunConfig.Optimizer(), layout: network.layout),
+        communicator: communicator, buckets: network.layout.buckets(bytes: 1024),
+        labelSmoothing: 0)
+      let pixels = Arena(count: 16 * network.shape.imageCount)
+      for place in 0..<pixels.count { pixels.base[place] = Float(place % 17) / 8 - 1 }
+      let samples = ShardSamples(
+        images: ShardImages(pixels: pixels.base, count: 16), labels: Array(repeating: 1, count: 16))
+      _ = try step.run([samples], StepRequest(globalCount: 16, learningRate: 0.01))
+      polls[ownCores] = communicator.polls
+    }
+    // Once a block and for the classifier at most, and once in each of several kernels of a block.
+    let shared = try #require(polls[false])
+    #expect(shared <= Self.blocks.count + 1)
+    #expect(try #require(polls[true]) > shared)
+  }
+
+  @Test(arguments: [1, 3]) func theOwnerIsCalledBetweenItsTasks(threads: Int) {
+    let pool = WorkerPool(threads: threads)
+    let owner = pthread_self()
+    // Counted on one thread alone, or the count would be a race.
+    var calls = 0
+    pool.betweenTasks = {
+      #expect(pthread_equal(pthread_self(), owner) != 0)
+      calls += 1
+    }
+    pool.run(100) { _, worker in if worker == 0 { usleep(10) } }
+    #expect(threads == 1 ? calls == 100 : (0...100).contains(calls))
+  }
+}
+
+/// One of two ranks whose sums never end before they are waited for, and are what went in.
+private final class CountingCommunicator: Communicator {
+  struct Broken: Error {}
+
+  let rank = 0
+  let size = 2
+  let backend = "counting"
+  var polls = 0
+  var fails = false
+
+  func sum(_ values: UnsafeMutableBufferPointer<Double>) {}
+  func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+  func maximum(_ values: UnsafeMutableBufferPointer<Int64>) {}
+
+  func startSum(
+    _ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableBufferPointer<Float>
+  ) -> any PendingReduction {
+    _ = destination.update(from: source)
+    return Pending(self)
+  }
+
+  func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) {}
+  func gather(_ bytes: UnsafeRawBufferPointer, into all: UnsafeMutableRawBufferPointer) {}
+  func barrier() {}
+
+  private final class Pending: PendingReduction {
+    private unowned let communicator: CountingCommunicator
+
+    init(_ communicator: CountingCommunicator) { self.communicator = communicator }
+
+    func poll() throws -> Bool {
+      communicator.polls += 1
+      if communicator.fails { throw Broken() }
+      return false
+    }
+
+    func wait() throws {}
+  }
+}
