@@ -63,7 +63,7 @@ final class HalvingReduction {
       sequence += 1
       pending.remaining += 1
     }
-    try progress()
+    try advance()
     return pending
   }
 
@@ -103,16 +103,20 @@ final class HalvingReduction {
     try exchanges.start(
       Self.sumPlace, with: partner, tag: Self.largestTag, sending: outgoing, into: incoming,
       count: count)
-    repeat { try progress() } while try !exchanges.isOver(Self.sumPlace)
+    // Not a test more than it takes: where ranks share cores it may give the core away.
+    while try !exchanges.isOver(Self.sumPlace) { try poll() }
   }
 
   /// Moves every piece under way as far as it goes without waiting, and lets others follow.
   ///
   /// All of them, whoever asks: another rank may be waiting for a piece that is not asked for here.
-  private func progress() throws(MPIError) {
-    repeat {
-      for place in active.indices { try advance(place) }
-    } while try exchanges.test()
+  private func advance() throws(MPIError) {
+    for place in active.indices { try advance(place) }
+  }
+
+  /// The same after a look at what has come in.
+  private func poll() throws(MPIError) {
+    if try exchanges.test() { try advance() }
   }
 
   /// Posts what the piece of a place is to exchange next, if it waits for nothing, or makes it complete
@@ -220,10 +224,10 @@ final class HalvingReduction {
     init(_ reduction: HalvingReduction) { self.reduction = reduction }
 
     func poll() throws -> Bool {
-      if remaining > 0 { try reduction.progress() }
+      if remaining > 0 { try reduction.poll() }
       return remaining == 0
     }
 
-    func wait() throws { while remaining > 0 { try reduction.progress() } }
+    func wait() throws { while remaining > 0 { try reduction.poll() } }
   }
 }
