@@ -109,6 +109,7 @@ static inline void cmpi_clear_exchanges(cmpi_exchanges *all) {
 static inline int cmpi_start_exchange(
     cmpi_exchanges *all, int place, const void *outgoing, int outgoing_size, void *incoming,
     int incoming_size, int partner, int tag, cmpi_communicator communicator) {
+  all->received[place] = -1;
   int code = MPI_Irecv(
       incoming, incoming_size, MPI_BYTE, partner, tag, communicator.handle,
       &all->handles[2 * place]);
@@ -125,15 +126,15 @@ static inline int cmpi_test_exchanges(cmpi_exchanges *all, int *done) {
   int code = MPI_Testsome(2 * cmpi_exchange_count, all->handles, done, places, statuses);
   if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) return code;
   if (*done == MPI_UNDEFINED) *done = 0;
+  int first = MPI_SUCCESS;
   for (int i = 0; i < *done; i++) {
-    if (code == MPI_ERR_IN_STATUS && statuses[i].MPI_ERROR != MPI_SUCCESS) {
-      return statuses[i].MPI_ERROR;
+    int own = code == MPI_SUCCESS ? MPI_SUCCESS : statuses[i].MPI_ERROR;
+    if (own == MPI_SUCCESS && places[i] % 2 == 0) {
+      own = MPI_Get_count(&statuses[i], MPI_BYTE, &all->received[places[i] / 2]);
     }
-    if (places[i] % 2 != 0) continue;
-    int counted = MPI_Get_count(&statuses[i], MPI_BYTE, &all->received[places[i] / 2]);
-    if (counted != MPI_SUCCESS) return counted;
+    if (first == MPI_SUCCESS) first = own;
   }
-  return MPI_SUCCESS;
+  return first;
 }
 
 // Whether both messages were found complete, and how many bytes had come in.

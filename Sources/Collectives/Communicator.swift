@@ -13,7 +13,7 @@ package protocol Communicator: AnyObject {
   /// Backend name for plan and metrics: `solo`, `threads`, `mpi`.
   var backend: String { get }
 
-  /// Chooses how started sums are made from here on: every rank the same, with none under way.
+  /// Chooses how sums are made from here on, started ones and blocking ones of Float64: every rank the same, with none under way.
   func use(_ algorithm: ReductionAlgorithm)
 
   /// Replaces `values` by their sum over ranks, on every rank. Blocking.
@@ -24,7 +24,8 @@ package protocol Communicator: AnyObject {
   func maximum(_ values: UnsafeMutableBufferPointer<Int64>) throws
 
   /// Starts summing `source` over ranks into `destination`. Both must stay valid and untouched, and
-  /// must not overlap, until the reduction is complete. Progress is made only in `poll` and `wait`.
+  /// must not overlap, until the reduction is complete. Progress is made only in `poll` and `wait`,
+  /// of this sum or another, and where the backend can in blocking sums of Float64.
   func startSum(
     _ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableBufferPointer<Float>
   ) throws -> any PendingReduction
@@ -37,7 +38,7 @@ package protocol Communicator: AnyObject {
   func barrier() throws
 }
 
-/// How a backend makes started sums; those with no choice ignore it. All have the tree's bits.
+/// How a backend makes sums; those with no choice ignore it. All have the tree's bits.
 package enum ReductionAlgorithm: String, Sendable, CaseIterable {
   /// Our own exchange, nearest ranks first: inside a host before between hosts.
   case halving

@@ -29,6 +29,9 @@ final class Exchanges {
     _ place: Int, with partner: Int, tag: Int32, sending outgoing: UnsafeBufferPointer<Element>,
     into incoming: UnsafeMutablePointer<Element>, count: Int
   ) throws(MPIError) {
+    var received: Int32 = 0
+    precondition(
+      cmpi_exchange_is_over(all, Int32(place), &received) != 0, "an exchange is under way there")
     let size = MemoryLayout<Element>.stride
     partners[place] = partner
     sizes[place] = count * size

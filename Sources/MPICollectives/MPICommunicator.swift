@@ -8,7 +8,7 @@ package final class MPICommunicator: Communicator {
   package var backend: String { "mpi" }
 
   private var world: cmpi_communicator
-  /// Sums of large messages; nil where the library's are to be used.
+  /// Sums of large messages and of statistics; nil where the library's are to be used.
   private var halving: HalvingReduction?
 
   init() throws(MPIError) {

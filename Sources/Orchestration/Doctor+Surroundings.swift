@@ -31,7 +31,7 @@ extension Doctor {
       }
       self.variables = variables
       root = ""
-      self.ranks = ranks ?? variables["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
+      self.ranks = ranks ?? Machine.toldLocalRanks ?? 1
       limits = [:]
       for resource in Self.resources {
         var limit = rlimit()

@@ -17,13 +17,21 @@ package enum Machine {
       instructionSets: KernelBuild.instructionSets, panelWidth: KernelBuild.panelWidth)
   }
 
-  /// Ranks of the job on this host, as mpirun says or srun.
-  private static var localRanks: Int {
+  private static var localRanks: Int { toldLocalRanks ?? 1 }
+
+  /// Ranks of the job on this host, where mpirun or srun says it.
+  package static var toldLocalRanks: Int? {
     if let count = environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap({ Int($0) }) { return count }
     guard let tasks = environment("SLURM_STEP_TASKS_PER_NODE"),
       let node = environment("SLURM_NODEID").flatMap({ Int($0) })
-    else { return 1 }
-    return slurmTasks(tasks, node: node) ?? 1
+    else { return nil }
+    return slurmTasks(tasks, node: node)
+  }
+
+  /// Whether srun has given every task cores of its own, by what it says of them: `mask_cpu:` or `map_cpu:`
+  /// and not `none`.
+  static func isSlurmBinding(_ type: String) -> Bool {
+    type.hasPrefix("mask_") || type.hasPrefix("map_")
   }
 
   /// The tasks of a node out of Slurm's list for all, e.g. 4 of `2,4(x3)` for nodes 1 to 3. Nil where there
@@ -31,9 +39,10 @@ package enum Machine {
   static func slurmTasks(_ list: String, node: Int) -> Int? {
     var first = 0
     for part in list.split(separator: ",") {
-      let words = part.split(separator: "(x")
-      guard let tasks = words.first.flatMap({ Int($0) }), words.count < 3,
-        let repeats = words.count == 1 ? 1 : Int(words[1].dropLast())
+      let words = part.split(separator: "(x", omittingEmptySubsequences: false)
+      guard let tasks = Int(words[0]), tasks > 0, words.count < 3,
+        let repeats = words.count == 1
+          ? 1 : words[1].last == ")" ? Int(words[1].dropLast()) : nil, repeats > 0
       else { return nil }
       first += repeats
       if node < first { return node < 0 ? nil : tasks }
@@ -45,7 +54,9 @@ package enum Machine {
   /// every rank here. Cores of a rank's mask are its own where it has bound itself; and are taken to be
   /// where mpirun bound it and the host has as many for every rank.
   package static func pool(threads: Int) -> WorkerPool {
-    let isBound = environment("OMPI_MCA_orte_bound_at_launch") == "1"
+    let isBound =
+      environment("OMPI_MCA_orte_bound_at_launch") == "1"
+      || isSlurmBinding(environment("SLURM_CPU_BIND_TYPE") ?? "")
     let ownsMask = RankPlacement.isBound || isBound && cores * localRanks <= onlineCores
     let sharing = ownsMask ? 1 : localRanks
     return WorkerPool(threads: threads, ownCores: threads * sharing <= cores)
@@ -56,6 +67,16 @@ package enum Machine {
     gethostname(&name, name.count - 1)
     return String(
       decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Names of the MCA parameters that the environment sets.
+  package static var mpiSettings: Set<String> {
+    let prefix = "OMPI_MCA_"
+    return Set(
+      Doctor.Surroundings(ranks: nil).variables
+        .filter { $0.key.hasPrefix(prefix) && !$0.value.isEmpty }.map {
+          String($0.key.dropFirst(prefix.count))
+        })
   }
 
   /// Where the program's file lies.
@@ -84,7 +105,7 @@ package enum Machine {
   /// How an error calls a rank of this host: `rank 2`, and `rank 2 on node7` where the job's `size` ranks
   /// are spread over several hosts.
   package static func name(ofRank rank: Int, of size: Int) -> String {
-    let here = environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? size
+    let here = toldLocalRanks ?? size
     return here < size ? "rank \(rank) on \(hostName)" : "rank \(rank)"
   }
 

@@ -11,7 +11,7 @@ extension RunPlan.Place {
       self.init(
         placement: try Placement(hosts, ranks: ranks, threads: threads, binds: true, like: host),
         hosts: try hosts.argument(ranks: ranks), network: Self.network(here, interface),
-        interface: interface)
+        interface: interface, settings: Machine.mpiSettings)
     } catch {
       throw JobFailure(.configuration, "--hosts: \(error)")
     }

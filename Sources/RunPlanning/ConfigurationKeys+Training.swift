@@ -128,14 +128,14 @@ extension ConfigurationKey {
       "communication.bucket_bytes", \.communication.bucketBytes, 0...1_073_741_824,
       unit: "bytes",
       atResume: .free("sums are the same however they are cut, where bits are proved"),
-      "Gradients are reduced in messages of at least this size, smaller ones towards the end of the "
+      "Gradients are reduced in messages of about this size, smaller ones towards the end of the "
         + "backward pass; below 65,536 Open MPI takes a slow schedule. 0: a size found by measurement "
         + "when the job starts."),
     .choice(
       "communication.reduction", \.communication.reduction,
       atResume: .free("both add in the same order, where bits are proved"),
-      "Who cuts and routes sums of gradients: `halving`, nearest ranks first, so that a host's own are "
-        + "summed before anything is sent; `library`, as the MPI library does."),
+      "Who cuts and routes sums of gradients and statistics: `halving`, nearest ranks first, so that a "
+        + "host's own are summed before anything is sent; `library`, as the MPI library does."),
     .boolean(
       "communication.strict_bits", \.communication.strictBits,
       atResume: .free("does not change the weights"),

@@ -5,16 +5,20 @@ package struct MPICommand: Sendable, Equatable {
   package var hosts: String?
   /// Network interfaces or networks, with commas, that the hosts talk over; nil: those that MPI takes.
   package var interface: String?
+  /// Names of MCA parameters that the environment sets: it holds, and not what is said here.
+  package var settings: Set<String>
   /// Whether the ranks of a host have more threads than it has cores: those that wait would otherwise
   /// take the cores from those that compute.
   package var isCrowded: Bool
 
   package init(
-    ranks: Int, hosts: String? = nil, interface: String? = nil, isCrowded: Bool
+    ranks: Int, hosts: String? = nil, interface: String? = nil,
+    settings: Set<String> = [], isCrowded: Bool
   ) {
     self.ranks = ranks
     self.hosts = hosts
     self.interface = interface
+    self.settings = settings
     self.isCrowded = isCrowded
   }
 
@@ -26,11 +30,12 @@ package struct MPICommand: Sendable, Equatable {
       words += ["--map-by", "slot", "--host", hosts]
       // A host that falls silent is given up within half a minute, not a quarter of an hour.
       for (name, value) in [("time", "10"), ("intvl", "5"), ("probes", "3")] {
-        words += ["--mca", "oob_tcp_keepalive_\(name)", value]
+        let parameter = "oob_tcp_keepalive_\(name)"
+        if !settings.contains(parameter) { words += ["--mca", parameter, value] }
       }
     }
-    for layer in ["btl", "oob"] {
-      if let interface { words += ["--mca", "\(layer)_tcp_if_include", interface] }
+    if let interface {
+      for layer in ["btl", "oob"] { words += ["--mca", "\(layer)_tcp_if_include", interface] }
     }
     if isCrowded { words += ["--mca", "mpi_yield_when_idle", "1"] }
     return words + ["-np", String(ranks)]

@@ -164,10 +164,10 @@ package struct ArenaLayout: Sendable, Equatable {
     }
   }
 
-  /// Bytes below which no bucket is cut off from those that follow it.
-  private static let smallestTail = 131_072
+  /// Bytes of the smallest bucket that is cut before it has as many as it should.
+  private static let smallestEarlyCut = 131_072
 
-  /// The weight region cut into buckets of at least `bytes`, each ending where a tensor ends; in the order
+  /// The weight region cut into buckets of about `bytes`, each ending where a tensor ends; in the order
   /// in which the backward pass completes them. Towards the end they become smaller, each about half of
   /// what is left: the last leaves when nothing is computed any more that could hide it.
   package func buckets(bytes: Int) -> [Range<Int>] {
@@ -176,7 +176,7 @@ package struct ArenaLayout: Sendable, Equatable {
     let ends = places.filter { $0.offset < weightCount }.dropFirst().map(\.offset) + [weightCount]
     for end in ends {
       let (size, rest) = (4 * (end - start), 4 * (weightCount - end))
-      if size >= bytes || rest == 0 || size >= max(rest, Self.smallestTail) {
+      if size >= bytes || rest == 0 || size >= max(rest, Self.smallestEarlyCut) {
         buckets.append(start..<end)
         start = end
       }

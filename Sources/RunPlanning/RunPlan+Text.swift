@@ -8,8 +8,14 @@ extension RunPlan {
     package var network: String
     /// Interfaces or networks that mpirun is given; nil: none.
     package var interface: String?
+    /// As `MPICommand.settings`.
+    package var settings: Set<String>
 
-    package init(placement: Placement, hosts: String, network: String, interface: String? = nil) {
+    package init(
+      placement: Placement, hosts: String, network: String, interface: String? = nil,
+      settings: Set<String> = []
+    ) {
+      self.settings = settings
       self.placement = placement
       self.hosts = hosts
       self.network = network
@@ -68,7 +74,8 @@ extension RunPlan {
   ) -> String {
     let isCrowded = (place?.mostRanks ?? worldSize) * threads > machine.cores
     var words = MPICommand(
-      ranks: worldSize, hosts: place?.hosts, interface: place?.interface, isCrowded: isCrowded
+      ranks: worldSize, hosts: place?.hosts, interface: place?.interface,
+      settings: place?.settings ?? [], isCrowded: isCrowded
     ).words
     words += [program, "train", configuration]
     if place?.placement.isBound == true { words += ["--bind", "auto"] }

@@ -18,8 +18,8 @@ package final class GradientReduction {
   package struct Statistics: Sendable, Equatable {
     package var collectives = 0
     package var bytes = 0
-    /// Seconds in which the step did nothing but wait for, or push, reductions; of pushing between the
-    /// tasks of a kernel the thread's own time.
+    /// Seconds in which the step did nothing but wait for, or push, reductions, outside the sums of
+    /// statistics; of pushing between the tasks of a kernel the thread's own time.
     package var exposedSeconds = 0.0
   }
 
@@ -34,19 +34,20 @@ package final class GradientReduction {
   private var failure: (any Error)?
   private var lastPoll = 0.0
   /// Seconds between polls: each costs microseconds, and the next message of a sum should not wait for
-  /// much longer than its latency.
-  private static let pollInterval = 200e-6
+  /// much longer than its latency. (A poll makes MPI move messages or finds some, so one may take two.)
+  private let pollInterval: Double
 
   /// `buckets`: slices of the weight region in backward order. With local BatchNorm the scales and
   /// shifts are one more bucket at the end.
   package init(
     communicator: any Communicator, gradients: Arena, layout: ArenaLayout, buckets: [Range<Int>],
-    batchNorm: RunConfig.BatchNormMode
+    batchNorm: RunConfig.BatchNormMode, pollInterval: Double = 200e-6
   ) {
     self.communicator = communicator
     self.gradients = gradients
     self.layout = layout
     self.buckets = buckets
+    self.pollInterval = pollInterval
     reducesNorms = batchNorm == .local
     reduced = communicator.size == 1 ? gradients : Arena(count: gradients.count)
     pending.reserveCapacity(buckets.count + 1)
@@ -64,7 +65,7 @@ package final class GradientReduction {
   package func gradientsReady(_ end: Int) throws {
     if end > 0, let value = Failpoint.value(.ownGradient) { gradients.base[0] += Float(value) }
     guard communicator.size > 1 else { return }
-    if let failure { throw failure }
+    try rethrow()
     try timed {
       while started < buckets.count && buckets[started].upperBound <= end {
         try start(buckets[started])
@@ -72,13 +73,14 @@ package final class GradientReduction {
       }
     }
     makeProgress()
+    try rethrow()
   }
 
   /// Makes progress with the reductions under way, if there are any and the last time was long enough
-  /// ago; to be called often, from the communicator's thread. An error is thrown by the next
-  /// `gradientsReady` or `finish`.
+  /// ago; to be called often, from the communicator's thread. An error is thrown by `rethrow`, or by
+  /// the next `gradientsReady` or `finish`.
   package func makeProgress() {
-    guard !pending.isEmpty, failure == nil, monotonicSeconds() - lastPoll > Self.pollInterval else {
+    guard !pending.isEmpty, failure == nil, monotonicSeconds() - lastPoll > pollInterval else {
       return
     }
     // A poll waits for nothing: what it costs is its own work, not that of ranks that have the core
@@ -86,10 +88,13 @@ package final class GradientReduction {
     do { try timed(by: CLOCK_THREAD_CPUTIME_ID, poll) } catch { failure = error }
   }
 
+  /// Throws what `makeProgress` could not: to be called before any other collective.
+  package func rethrow() throws { if let failure { throw failure } }
+
   /// After the backward pass: starts what is left and waits for all.
   package func finish() throws {
     guard communicator.size > 1 else { return }
-    if let failure { throw failure }
+    try rethrow()
     try timed {
       while started < buckets.count {
         try start(buckets[started])
@@ -120,8 +125,9 @@ package final class GradientReduction {
     Failpoint.pass(.bucketPosted)
   }
 
-  /// Only the oldest is asked, for all move with it: where ranks share cores, asking may give the
-  /// core away.
+  /// Only the oldest is asked, for all of its kind move with it: where ranks share cores, asking may
+  /// give the core away. (A bucket that is so small that it goes to the MPI library holds up those
+  /// behind it, until the next sum of statistics.)
   private func poll() throws {
     while let oldest = pending.first, try oldest.poll() { pending.removeFirst() }
     lastPoll = monotonicSeconds()

@@ -38,7 +38,8 @@ package struct StepOutcome: Sendable {
   /// Seconds of this rank, in all and in collectives.
   package var seconds: Double
   package var collectiveSeconds: Double
-  /// Of these, those in which it waited for sums of gradients, or pushed them on.
+  /// Of these, those in which it waited for sums of gradients, or pushed them on, outside the sums of
+  /// statistics.
   package var exposedSeconds: Double
 
   /// Whether the step was applied.
@@ -97,7 +98,7 @@ package final class Step {
 
   package init(
     network: TrainingNetwork, optimizer: SGD, communicator: any Communicator,
-    buckets: [Range<Int>], labelSmoothing: Double
+    buckets: [Range<Int>], labelSmoothing: Double, pollInterval: Double = 200e-6
   ) {
     self.network = network
     self.optimizer = optimizer
@@ -106,7 +107,7 @@ package final class Step {
     batchNorm = shape.batchNorm
     reduction = GradientReduction(
       communicator: communicator, gradients: network.gradients, layout: network.layout,
-      buckets: buckets, batchNorm: batchNorm)
+      buckets: buckets, batchNorm: batchNorm, pollInterval: pollInterval)
     loss = Loss(labelSmoothing: labelSmoothing)
     let logitGradients = Arena(count: shape.imageCapacity * shape.classes)
     self.logitGradients = logitGradients
@@ -117,8 +118,9 @@ package final class Step {
     shardTotals = Array(repeating: Loss.Totals(), count: shape.shards)
     summary = .allocate(capacity: Summary.ownSeconds + communicator.size)
     summary.initialize(repeating: 0)
-    // Where ranks share cores they push gradients on while they wait for each other's statistics, and a
-    // poll within a kernel would give its core away, with what it has in its cache.
+    // Where ranks share cores they push gradients on while they wait for each other's statistics, with
+    // local BatchNorm once a block; a poll within a kernel would give its core away, with what it has in
+    // its cache.
     if communicator.size > 1 && network.pool.ownCores {
       network.pool.betweenTasks = { [unowned reduction] in reduction.makeProgress() }
     }
@@ -202,6 +204,7 @@ package final class Step {
     // Once a block: a whole pass of a large network may take minutes.
     onPhase(phase)
     guard communicator.size > 1 else { return }
+    try reduction.rethrow()
     let start = monotonicSeconds()
     try communicator.sum(message)
     statisticsSeconds += monotonicSeconds() - start

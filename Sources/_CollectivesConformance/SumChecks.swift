@@ -83,17 +83,20 @@ func checkStartedSum(_ communicator: any Communicator) throws -> String? {
 /// Several sums under way at once, with other collectives between, completed in an order that
 /// differs between ranks.
 func checkManyStartedSums(_ communicator: any Communicator) throws -> String? {
+  // The largest is cut into more pieces than any backend has under way at once.
   let messages = (0..<12).map {
-    StartedSum(communicator, counts[$0 % counts.count] + $0, salt: 10 + $0)
+    StartedSum(communicator, $0 == 5 ? 655_361 : counts[$0 % counts.count] + $0, salt: 10 + $0)
   }
   var problem: String?
   var pending: [Int: any PendingReduction] = [:]
   for (index, message) in messages.enumerated() {
     pending[index] = try message.start(communicator)
     if index.isMultiple(of: 3) {
-      var one = [1.0]
-      try one.withUnsafeMutableBufferPointer { try communicator.sum($0) }
-      if one != [Double(communicator.size)] { problem = "a sum in between is \(one)" }
+      let parts = parts(communicator, [1, 2_048, 2_049][index / 3 % 3], salt: 40 + index)
+      var sums = parts[communicator.rank]
+      try sums.withUnsafeMutableBufferPointer { try communicator.sum($0) }
+      let tree = ReductionTree.sum(parts: parts)
+      problem = problem ?? difference(sums, parts, tree: tree, what: "a sum in between")
     }
   }
   let forwards = communicator.rank.isMultiple(of: 2)

@@ -85,7 +85,7 @@ enum BenchCurvesCommand {
   }
 
   private static func requireOneHost(_ ranks: Int) throws {
-    let here = Machine.environment("OMPI_COMM_WORLD_LOCAL_SIZE").flatMap { Int($0) } ?? ranks
+    let here = Machine.toldLocalRanks ?? ranks
     guard here == ranks else {
       throw JobFailure(
         .configuration,

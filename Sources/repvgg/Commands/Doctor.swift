@@ -37,7 +37,8 @@ enum DoctorCommand {
     let most = try list.blocks(ranks: ranks).map(\.count).max() ?? 1
     var words = MPICommand(
       ranks: ranks, hosts: try list.argument(ranks: ranks),
-      interface: invocation.text("--interface"), isCrowded: most > Machine.cores
+      interface: invocation.text("--interface"), settings: Machine.mpiSettings,
+      isCrowded: most > Machine.cores
     ).words
     words += [Machine.programPath, "doctor"]
     if let output = invocation.text("--output") { words += ["--output", output] }
