@@ -13,7 +13,8 @@ package protocol Communicator: AnyObject {
   /// Backend name for plan and metrics: `solo`, `threads`, `mpi`.
   var backend: String { get }
 
-  /// Chooses how sums are made from here on, started ones and blocking ones of Float64: every rank the same, with none under way.
+  /// Chooses how sums are made from here on, started ones and blocking ones of Float64: every rank the
+  /// same, with none under way.
   func use(_ algorithm: ReductionAlgorithm)
 
   /// Replaces `values` by their sum over ranks, on every rank. Blocking.

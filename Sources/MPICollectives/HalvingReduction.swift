@@ -1,15 +1,16 @@
 import CMPI
 import Collectives
 
-/// Sums of large messages and of statistics by recursive halving and doubling, in pieces that overtake one another's
-/// waiting (Rabenseifner, Optimization of Collective Reduction Operations, 2004).
+/// Sums of large messages and of statistics by recursive halving and doubling, the large ones in
+/// pieces that overtake one another's waiting (Rabenseifner, Optimization of Collective Reduction Operations, 2004).
 ///
 /// The nearest ranks exchange first. So the additions are those of the balanced tree; and where the
 /// ranks of a host are neighbours and a power of two, all that a host sums over its own ranks happens
 /// in shared memory, and of a message of n bytes only 2(H−1)/H·n cross the link of each of H hosts, in
 /// each direction: the least there can be. While one piece is on the network others are in memory.
 final class HalvingReduction {
-  /// Elements of a started sum below which the library's own schedule is taken: latency is all there is to it.
+  /// Elements of a started sum below which the library's own schedule is taken: latency is all there is
+  /// to it.
   static let smallestCount = 16_384
   /// Values of a blocking sum up to which it is made by doubling: 16 KiB.
   private static let largestDoubling = 2048

@@ -51,6 +51,7 @@ struct SumCost {
   /// Of no use with one host.
   var network: NetworkSpeed?
 
+  /// As `HalvingReduction` in MPICollectives, which this room does not see; so `bytesUnderWay`.
   private static let largestDoubling = 16_384
 
   private static func levels(_ count: Int) -> Int { Int(ceil(log2(Double(count)))) }

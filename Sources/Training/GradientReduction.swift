@@ -36,12 +36,13 @@ package final class GradientReduction {
   /// Seconds between polls: each costs microseconds, and the next message of a sum should not wait for
   /// much longer than its latency. (A poll makes MPI move messages or finds some, so one may take two.)
   private let pollInterval: Double
+  package static let usualPollInterval = 200e-6
 
   /// `buckets`: slices of the weight region in backward order. With local BatchNorm the scales and
   /// shifts are one more bucket at the end.
   package init(
     communicator: any Communicator, gradients: Arena, layout: ArenaLayout, buckets: [Range<Int>],
-    batchNorm: RunConfig.BatchNormMode, pollInterval: Double = 200e-6
+    batchNorm: RunConfig.BatchNormMode, pollInterval: Double = usualPollInterval
   ) {
     self.communicator = communicator
     self.gradients = gradients

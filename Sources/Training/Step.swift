@@ -98,7 +98,8 @@ package final class Step {
 
   package init(
     network: TrainingNetwork, optimizer: SGD, communicator: any Communicator,
-    buckets: [Range<Int>], labelSmoothing: Double, pollInterval: Double = 200e-6
+    buckets: [Range<Int>], labelSmoothing: Double,
+    pollInterval: Double = GradientReduction.usualPollInterval
   ) {
     self.network = network
     self.optimizer = optimizer
