@@ -8,9 +8,12 @@ package enum StartWatch {
   /// Seconds until the process ends, from the environment; 0: it waits for ever.
   package static let variable = "REPVGG_START_SECONDS"
   private static let standardLimit = 300.0
+  /// Share of the limit that a request to stop waits for: MPI that comes back in order is better.
+  private static let patience = 1.0 / 30
 
   /// Runs `body`, and ends the process with code 70 where that takes longer than the limit; says so
-  /// after a tenth of it.
+  /// after a tenth of it. Whoever asks meanwhile that the job stop waits for no more than a thirtieth:
+  /// the process ends with code 75 then.
   package static func during<Result>(_ body: () throws -> Result) rethrows -> Result {
     let limit = Machine.environment(variable).flatMap(Double.init) ?? standardLimit
     guard limit > 0, limit.isFinite else { return try body() }
@@ -31,6 +34,7 @@ package enum StartWatch {
     let start = monotonicSeconds()
     let rank = Machine.environment("OMPI_COMM_WORLD_RANK") ?? "0"
     var hasSpoken = false
+    var end: Double?
     // Short turns: whoever is done waits for this thread.
     while !isDone.value.load(ordering: .relaxed) {
       usleep(2_000)
@@ -39,6 +43,13 @@ package enum StartWatch {
         say(
           "rank \(rank): MPI_Init has not come back in \(Int(limit)) s (\(variable)), the job ends")
         _exit(ExitCode.ownFault.rawValue)
+      }
+      if StopAgreement.isRequested {
+        end = end ?? seconds + limit * patience
+        if let end, seconds >= end {
+          say("rank \(rank): asked to stop while MPI_Init has not come back, the job ends")
+          _exit(ExitCode.stopped.rawValue)
+        }
       }
       guard seconds >= limit / 10, !hasSpoken else { continue }
       hasSpoken = true

@@ -33,8 +33,8 @@ package struct StepBenchmark {
     /// Shares of the step's time on rank 0.
     package var computeShare: Double
     package var collectivesShare: Double
-    /// Seconds of a step in which a rank waited for sums of gradients, or pushed them on: the mean over
-    /// ranks of the medians over steps.
+    /// Seconds of a step for sums of gradients (`StepOutcome.exposedSeconds`): the mean over ranks of the
+    /// medians over steps.
     package var exposedSeconds: Double
     package var waitingShare: Double
     package var collectivesPerStep: Int

@@ -15,8 +15,8 @@ package struct StepPrediction: Sendable, Equatable {
   package var hidden = 0.0
 
   package var seconds: Double { images + weights + waiting + statistics + gradients }
-  /// Seconds in which nothing is computed.
-  package var exposed: Double { waiting + statistics + gradients }
+  /// Seconds of communication that no work hides.
+  package var exposed: Double { statistics + gradients }
 
   package enum Limit: String, Sendable, CaseIterable {
     case images, weights, waiting, statistics, gradients
@@ -91,8 +91,8 @@ struct SumCost {
 /// beside the backward pass.
 ///
 /// What a sum takes inside a host is work of its cores and is hidden by nothing. Between hosts the
-/// bytes pass while the ranks compute: the ranks push them on within their kernels or, where they share
-/// cores, while they wait for each other. All buckets share a host's link, one after the other.
+/// bytes pass while the ranks compute, which push them on within their kernels. All buckets share a host's
+/// link, one after the other.
 struct StepTimeline {
   let plan: RunPlan
   let work: RankWork

@@ -18,8 +18,8 @@ package final class GradientReduction {
   package struct Statistics: Sendable, Equatable {
     package var collectives = 0
     package var bytes = 0
-    /// Seconds in which the step did nothing but wait for, or push, reductions, outside the sums of
-    /// statistics; of pushing between the tasks of a kernel the thread's own time.
+    /// Seconds in which the step did nothing but start, push on or wait for reductions, outside the sums
+    /// of statistics; but for the waiting, the thread's own time.
     package var exposedSeconds = 0.0
   }
 
@@ -33,16 +33,18 @@ package final class GradientReduction {
   /// Of a poll that could not throw.
   private var failure: (any Error)?
   private var lastPoll = 0.0
-  /// Seconds between polls: each costs microseconds, and the next message of a sum should not wait for
+  package let pollInterval: Double
+
+  /// Seconds between polls. Each costs microseconds, and the next message of a sum should not wait for
   /// much longer than its latency. (A poll makes MPI move messages or finds some, so one may take two.)
-  private let pollInterval: Double
-  package static let usualPollInterval = 200e-6
+  /// Where ranks share cores a poll gives the core away besides: no more often than the system does.
+  package static func pollInterval(ownCores: Bool) -> Double { ownCores ? 200e-6 : 5e-3 }
 
   /// `buckets`: slices of the weight region in backward order. With local BatchNorm the scales and
   /// shifts are one more bucket at the end.
   package init(
     communicator: any Communicator, gradients: Arena, layout: ArenaLayout, buckets: [Range<Int>],
-    batchNorm: RunConfig.BatchNormMode, pollInterval: Double = usualPollInterval
+    batchNorm: RunConfig.BatchNormMode, pollInterval: Double
   ) {
     self.communicator = communicator
     self.gradients = gradients
@@ -67,11 +69,9 @@ package final class GradientReduction {
     if end > 0, let value = Failpoint.value(.ownGradient) { gradients.base[0] += Float(value) }
     guard communicator.size > 1 else { return }
     try rethrow()
-    try timed {
-      while started < buckets.count && buckets[started].upperBound <= end {
-        try start(buckets[started])
-        started += 1
-      }
+    while started < buckets.count && buckets[started].upperBound <= end {
+      try start(buckets[started])
+      started += 1
     }
     makeProgress()
     try rethrow()
@@ -84,8 +84,6 @@ package final class GradientReduction {
     guard !pending.isEmpty, failure == nil, monotonicSeconds() - lastPoll > pollInterval else {
       return
     }
-    // A poll waits for nothing: what it costs is its own work, not that of ranks that have the core
-    // meanwhile.
     do { try timed(by: CLOCK_THREAD_CPUTIME_ID, poll) } catch { failure = error }
   }
 
@@ -96,22 +94,22 @@ package final class GradientReduction {
   package func finish() throws {
     guard communicator.size > 1 else { return }
     try rethrow()
-    try timed {
-      while started < buckets.count {
-        try start(buckets[started])
-        started += 1
-      }
-      let norms = layout.weightCount..<layout.count
-      if reducesNorms {
-        try start(norms)
-      } else {
-        // Already global: the same sums on every rank.
-        let source = gradients.base + norms.lowerBound
-        (reduced.base + norms.lowerBound).update(from: source, count: norms.count)
-      }
-      for reduction in pending { try reduction.wait() }
-      pending.removeAll(keepingCapacity: true)
+    while started < buckets.count {
+      try start(buckets[started])
+      started += 1
     }
+    let norms = layout.weightCount..<layout.count
+    if reducesNorms {
+      try start(norms)
+    } else {
+      // Already global: the same sums on every rank.
+      let source = gradients.base + norms.lowerBound
+      (reduced.base + norms.lowerBound).update(from: source, count: norms.count)
+    }
+    try timed(by: CLOCK_MONOTONIC) {
+      for reduction in pending { try reduction.wait() }
+    }
+    pending.removeAll(keepingCapacity: true)
   }
 
   private func start(_ bucket: Range<Int>) throws {
@@ -120,7 +118,9 @@ package final class GradientReduction {
     let source = UnsafeBufferPointer(start: gradients.base + range.lowerBound, count: range.count)
     let target = UnsafeMutableBufferPointer(
       start: reduced.base + range.lowerBound, count: range.count)
-    pending.append(try communicator.startSum(source, into: target))
+    try timed(by: CLOCK_THREAD_CPUTIME_ID) {
+      pending.append(try communicator.startSum(source, into: target))
+    }
     statistics.collectives += 1
     statistics.bytes += range.count * MemoryLayout<Float>.stride
     Failpoint.pass(.bucketPosted)
@@ -134,7 +134,9 @@ package final class GradientReduction {
     lastPoll = monotonicSeconds()
   }
 
-  private func timed(by clock: clockid_t = CLOCK_MONOTONIC, _ body: () throws -> Void) rethrows {
+  /// What waits for nothing is timed by the thread's own clock: where ranks share cores, others compute
+  /// while it is interrupted.
+  private func timed(by clock: clockid_t, _ body: () throws -> Void) rethrows {
     let start = seconds(of: clock)
     try body()
     statistics.exposedSeconds += seconds(of: clock) - start

@@ -38,8 +38,7 @@ package struct StepOutcome: Sendable {
   /// Seconds of this rank, in all and in collectives.
   package var seconds: Double
   package var collectiveSeconds: Double
-  /// Of these, those in which it waited for sums of gradients, or pushed them on, outside the sums of
-  /// statistics.
+  /// Of these, those for gradients: `GradientReduction.Statistics.exposedSeconds`.
   package var exposedSeconds: Double
 
   /// Whether the step was applied.
@@ -99,7 +98,7 @@ package final class Step {
   package init(
     network: TrainingNetwork, optimizer: SGD, communicator: any Communicator,
     buckets: [Range<Int>], labelSmoothing: Double,
-    pollInterval: Double = GradientReduction.usualPollInterval
+    pollInterval: Double? = nil
   ) {
     self.network = network
     self.optimizer = optimizer
@@ -108,7 +107,9 @@ package final class Step {
     batchNorm = shape.batchNorm
     reduction = GradientReduction(
       communicator: communicator, gradients: network.gradients, layout: network.layout,
-      buckets: buckets, batchNorm: batchNorm, pollInterval: pollInterval)
+      buckets: buckets, batchNorm: batchNorm,
+      pollInterval: pollInterval
+        ?? GradientReduction.pollInterval(ownCores: network.pool.ownCores))
     loss = Loss(labelSmoothing: labelSmoothing)
     let logitGradients = Arena(count: shape.imageCapacity * shape.classes)
     self.logitGradients = logitGradients
@@ -119,10 +120,7 @@ package final class Step {
     shardTotals = Array(repeating: Loss.Totals(), count: shape.shards)
     summary = .allocate(capacity: Summary.ownSeconds + communicator.size)
     summary.initialize(repeating: 0)
-    // Where ranks share cores they push gradients on while they wait for each other's statistics, with
-    // local BatchNorm once a block; a poll within a kernel would give its core away, with what it has in
-    // its cache.
-    if communicator.size > 1 && network.pool.ownCores {
+    if communicator.size > 1 {
       network.pool.betweenTasks = { [unowned reduction] in reduction.makeProgress() }
     }
   }
@@ -131,6 +129,9 @@ package final class Step {
     network.pool.betweenTasks = {}
     summary.deallocate()
   }
+
+  /// Seconds between two looks for messages of gradients' sums within the backward pass.
+  package var pollInterval: Double { reduction.pollInterval }
 
   /// Gradients of the last step, summed over all ranks.
   package var reducedGradients: Arena { reduction.reduced }

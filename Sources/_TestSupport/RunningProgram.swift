@@ -49,8 +49,10 @@ package final class RunningProgram {
   }
 
   /// Whether the program has a handler of its own for a signal.
-  package func catches(_ number: Int32) -> Bool {
-    let status = try? String(contentsOfFile: "/proc/\(processID)/status", encoding: .utf8)
+  package func catches(_ number: Int32) -> Bool { Self.catches(number, process: processID) }
+
+  package static func catches(_ number: Int32, process: Int32) -> Bool {
+    let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
     let line = status?.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
     let mask = line.flatMap { UInt64($0.split(separator: "\t")[1], radix: 16) } ?? 0
     return mask >> UInt64(number - 1) & 1 == 1

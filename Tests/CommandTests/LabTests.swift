@@ -19,11 +19,13 @@ extension ProgramTests.LabTests {
     let expected = try job.hash(of: "alone")
     let lab = try Lab(hosts: 4)
     for (hosts, ranks, reduction) in [
-      ("h1", 1, "halving"), ("h1:2", 2, "halving"), ("h1:4", 4, "halving"),
-      ("h1:8", 8, "halving"), ("h1:8", 8, "library"), ("h1:1,h2:1", 2, "halving"),
+      ("h1", 1, "halving"), ("h1:2", 2, "halving"), ("h1:2", 2, "library"),
+      ("h1:4", 4, "halving"), ("h1:4", 4, "library"), ("h1:8", 8, "halving"),
+      ("h1:8", 8, "library"), ("h1:1,h2:1", 2, "halving"), ("h1:1,h2:1", 2, "library"),
       ("h1:2,h2:2", 4, "halving"), ("h1:2,h2:2", 4, "library"), ("h1:4,h2:4", 8, "halving"),
       ("h1:4,h2:4", 8, "library"), ("h1:1,h2:1,h3:1,h4:1", 4, "halving"),
-      ("h1:2,h2:2,h3:2,h4:2", 8, "halving"), ("h1:2,h2:2,h3:2,h4:2", 8, "library"),
+      ("h1:1,h2:1,h3:1,h4:1", 4, "library"), ("h1:2,h2:2,h3:2,h4:2", 8, "halving"),
+      ("h1:2,h2:2,h3:2,h4:2", 8, "library"),
     ] {
       let output = "\(hosts)-\(reduction)".filter { $0 != ":" && $0 != "," }
       let result = try lab.start(

@@ -228,6 +228,26 @@ extension ProgramTests.ResumeTests {
     #expect(try job.hash(of: "out") == undisturbed.get())
   }
 
+  /// A rank that never comes to MPI would keep the others in its start.
+  @Test func whoWaitsForOthersToStartCanBeStopped() throws {
+    let job = try makeJob()
+    let onlyOne = #"if [ "$OMPI_COMM_WORLD_RANK" = 0 ]; then exec "$@"; fi; exec sleep 60"#
+    let mpi = try MPIJob(
+      ranks: 2, wrapper: ["sh", "-c", onlyOne, "sh"],
+      ["train", TinyJob.configuration, "--output", "out"],
+      environment: ["REPVGG_START_SECONDS": "30"], directory: job.scratch.path)
+    // Behind the handlers, and perhaps before MPI: both must do.
+    var rank: Int32?
+    while mpi.launcher.isRunning, rank == nil {
+      usleep(1_000)
+      rank = mpi.ranks.first { RunningProgram.catches(SIGUSR1, process: $0) }
+    }
+    Glibc.kill(try #require(rank), SIGUSR1)
+    let result = try mpi.wait()
+    #expect(result.status == 75, "\(result.stderr)")
+    #expect(result.stderr.contains("rank 0: asked to stop while MPI_Init has not come back"))
+  }
+
   @Test func aRunCutShortIsExtendedIdentically() throws {
     let job = try makeJob()
     for (steps, ranks) in [(23, 2), (50, 1)] {

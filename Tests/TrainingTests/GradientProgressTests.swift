@@ -56,31 +56,44 @@ import Testing
     }
   }
 
-  /// Where threads share cores a poll would give the core away.
-  @Test func kernelsPushOnWhereCoresAreTheirOwn() throws {
-    var polls: [Bool: Int] = [:]
-    for ownCores in [false, true] {
-      let communicator = CountingCommunicator()
-      let network = TrainingNetwork(
-        shape: NetworkShape(
-          blocks: Self.blocks, classes: 10, shards: 1, shardCapacity: 16, batchNorm: .sync),
-        pool: WorkerPool(threads: 1, ownCores: ownCores))
-      try network.initialise(seed: 1)
-      let step = Step(
-        network: network, optimizer: SGD(RunConfig.Optimizer(), layout: network.layout),
-        communicator: communicator, buckets: network.layout.buckets(bytes: 1024),
-        labelSmoothing: 0, pollInterval: 0)
-      let pixels = Arena(count: 16 * network.shape.imageCount)
-      for place in 0..<pixels.count { pixels.base[place] = Float(place % 17) / 8 - 1 }
-      let samples = ShardSamples(
-        images: ShardImages(pixels: pixels.base, count: 16), labels: Array(repeating: 1, count: 16))
-      _ = try step.run([samples], StepRequest(globalCount: 16, learningRate: 0.01))
-      polls[ownCores] = communicator.polls
+  private func makeStep(
+    _ communicator: any Communicator, interval: Double?, ownCores: Bool
+  ) throws -> Step {
+    let network = TrainingNetwork(
+      shape: NetworkShape(
+        blocks: Self.blocks, classes: 10, shards: 1, shardCapacity: 16, batchNorm: .sync),
+      pool: WorkerPool(threads: 1, ownCores: ownCores))
+    try network.initialise(seed: 1)
+    return Step(
+      network: network, optimizer: SGD(RunConfig.Optimizer(), layout: network.layout),
+      communicator: communicator, buckets: network.layout.buckets(bytes: 1024),
+      labelSmoothing: 0, pollInterval: interval)
+  }
+
+  /// Polls of a step that asks whenever `interval` has passed.
+  private func polls(interval: Double, ownCores: Bool) throws -> Int {
+    let communicator = CountingCommunicator()
+    let step = try makeStep(communicator, interval: interval, ownCores: ownCores)
+    let pixels = Arena(count: 16 * step.network.shape.imageCount)
+    for place in 0..<pixels.count { pixels.base[place] = Float(place % 17) / 8 - 1 }
+    let samples = ShardSamples(
+      images: ShardImages(pixels: pixels.base, count: 16), labels: Array(repeating: 1, count: 16))
+    _ = try step.run([samples], StepRequest(globalCount: 16, learningRate: 0.01))
+    return communicator.polls
+  }
+
+  /// In each of several kernels of a block, not only once a block and for the classifier.
+  @Test(arguments: [false, true]) func kernelsPushOn(ownCores: Bool) throws {
+    #expect(try polls(interval: 0, ownCores: ownCores) > Self.blocks.count + 1)
+  }
+
+  /// Where threads share cores a poll gives the core away.
+  @Test func notMoreOftenThanAskedFor() throws {
+    #expect(try polls(interval: .infinity, ownCores: false) == 0)
+    let intervals = try [false, true].map {
+      try makeStep(communicator, interval: nil, ownCores: $0).pollInterval
     }
-    // Once a block and for the classifier at most, and once in each of several kernels of a block.
-    let shared = try #require(polls[false])
-    #expect(shared <= Self.blocks.count + 1)
-    #expect(try #require(polls[true]) > shared)
+    #expect(intervals == [5e-3, 200e-6])
   }
 
   @Test(arguments: [1, 3]) func theOwnerIsCalledBetweenItsTasks(threads: Int) {
