@@ -109,9 +109,10 @@ package enum Machine {
     return here < size ? "rank \(rank) on \(hostName)" : "rank \(rank)"
   }
 
-  /// Where MPI keeps a job's files must have space before MPI is started: with none, a rank would end
-  /// in it by a signal. Code 74.
+  /// What MPI cannot start without, it does not always say: address space (code 78), and space where it
+  /// keeps a job's files (code 74). A rank would end by a signal in it, or hang.
   package static func requireSpaceForMPI() throws {
+    try MemoryLimit.requireAddressSpaceForMPI()
     let path = ["TMPDIR", "TEMP", "TMP"].lazy.compactMap(environment).first ?? "/tmp"
     guard let free = Doctor.free(path)?.bytes, free < 131_072 else { return }
     let rank = environment("OMPI_COMM_WORLD_RANK") ?? "0"
@@ -121,20 +122,22 @@ package enum Machine {
         + "free space there, or set TMPDIR to another local directory")
   }
 
-  /// Hash of the program's file; empty where it cannot be read.
+  /// Hash of the program's file; empty where it cannot be read. By pieces: it must not need memory, or a
+  /// rank that has little would look like one with another program.
   static var programHash: String {
     let descriptor = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return "" }
     defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_size > 0 else { return "" }
-    let size = Int(status.st_size)
-    guard let memory = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), memory != MAP_FAILED
-    else { return "" }
-    defer { munmap(memory, size) }
-    var hash = StateHash()
-    hash.combine(UnsafeRawBufferPointer(start: memory, count: size))
-    return String(hash.value, radix: 16)
+    return withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 64) { piece in
+      var hash = StateHash()
+      while true {
+        let count = read(descriptor, piece.baseAddress, piece.count)
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else { return "" }
+        if count == 0 { return String(hash.value, radix: 16) }
+        hash.combine(UnsafeRawBufferPointer(rebasing: piece[..<count]))
+      }
+    }
   }
 
   /// Another one after every start of the machine; empty where the system does not say.

@@ -47,23 +47,39 @@ enum MemoryLimit {
   }
 
   /// Bytes of address space that a process takes beside what is planned: libraries, MPI's buffers,
-  /// what threads reserve. Measured: 0.7 GB where there is no limit, 0.5 GB where it is short.
-  private static let addressSpaceBeside = 512 << 20
+  /// what threads reserve. Measured: a job runs with 0.65 GB where OpenBLAS has one thread, 0.75 with
+  /// two.
+  private static let addressSpaceBeside = 768 << 20
 
   /// Throws `.configuration` where this process may not have the address space that the plan takes.
   /// OpenBLAS, given none, asks again without end.
   static func requireAddressSpace(_ plan: RunPlan, rank: Int) throws {
+    let planned = plan.memory.total - (rank == 0 ? 0 : plan.memory.saving)
+    try requireAddressSpace(
+      planned + addressSpaceBeside, for: "a rank",
+      mend: "raise the limit, or take more ranks or a smaller batch")
+  }
+
+  /// Throws `.configuration` where not even the libraries fit, before MPI is started: with too little, a
+  /// rank may end or hang in MPI, and the others would wait for it.
+  static func requireAddressSpaceForMPI() throws {
+    let rank = Machine.environment("OMPI_COMM_WORLD_RANK") ?? "0"
+    try requireAddressSpace(
+      addressSpaceBeside, place: "rank \(rank) on \(Machine.hostName): ", for: "MPI alone",
+      mend: "raise the limit")
+  }
+
+  private static func requireAddressSpace(
+    _ bytes: Int, place: String = "", for user: String, mend: String
+  ) throws {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
-      let allowed = Int(exactly: limit.rlim_cur)
+      let allowed = Int(exactly: limit.rlim_cur), allowed < bytes
     else { return }
-    let planned = plan.memory.total - (rank == 0 ? 0 : plan.memory.saving)
-    let needed = planned + addressSpaceBeside
-    guard allowed < needed else { return }
     throw JobFailure(
       .configuration,
-      "the address space is limited to \(Quantity.bytes(allowed)) (ulimit -v), and a rank needs about "
-        + "\(Quantity.bytes(needed)); raise the limit, or take more ranks or a smaller batch")
+      "\(place)the address space is limited to \(Quantity.bytes(allowed)) (ulimit -v), and "
+        + "\(user) needs about \(Quantity.bytes(bytes)); \(mend)")
   }
 
   private static func refusal(_ subject: String, _ problem: String) -> JobFailure {

@@ -20,10 +20,12 @@ extension Row {
         try require(
           result.status == 0 || !result.stderr.isEmpty, "exit \(result.status) without a word")
         if result.status == 78 {
-          // Rank 0 speaks for all, and does not name itself.
-          let words = "\(rank == 0 ? "repvgg" : "rank \(rank)"): the address space is limited"
+          // Before MPI each rank names itself and its host. Behind it rank 0 speaks for all, and does
+          // not name itself.
+          let place = rank == 0 ? "repvgg: " : "rank \(rank): "
+          let named = result.complaints.filter { $0.contains("the address space is limited") }
           try require(
-            result.complaints.contains { $0.contains(words) },
+            named.contains { $0.contains(place) || $0.contains("rank \(rank) on ") },
             "not named: \(result.stderr)")
         }
         if result.status == 70 {

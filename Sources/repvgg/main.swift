@@ -53,13 +53,20 @@ func run(_ invocation: Invocation) -> Int32 {
   return ExitCode.done.rawValue
 }
 
+/// Ends the process without what libraries do on `exit`: OpenBLAS's threads, which it would wait for,
+/// ask for memory without end where the address space is short.
+func leave(_ code: Int32) -> Never {
+  fflush(nil)
+  _exit(code)
+}
+
 do {
   let invocation = try CommandLineParser.parse(Array(CommandLine.arguments.dropFirst()))
-  exit(Speaker.exitCode(run(invocation)))
+  leave(Speaker.exitCode(run(invocation)))
 } catch {
   // The others end quietly: mpirun kills a job at the first code that is not 0, and would kill rank
   // 0 before it has spoken.
-  guard Speaker.isSpeaker else { exit(ExitCode.done.rawValue) }
+  guard Speaker.isSpeaker else { leave(ExitCode.done.rawValue) }
   Speaker.complain(error.message)
-  exit(ExitCode.usage.rawValue)
+  leave(ExitCode.usage.rawValue)
 }

@@ -167,7 +167,7 @@ struct MisconfiguredMachine: Sendable, CustomStringConvertible {
   private static let littleSpace = limited("--as=2000000000", "address space", "ulimit -v")
 
   /// A build for the address sanitizer reserves terabytes.
-  private static var startsInLittleSpace: Bool {
+  static var startsInLittleSpace: Bool {
     guard let program = try? builtProgram("repvgg") else { return false }
     return works(littleSpace.wrapper + [program, "version"])
   }

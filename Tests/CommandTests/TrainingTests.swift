@@ -359,3 +359,27 @@ extension ProgramTests.TrainingTests {
     #expect(hashes.count == 1)
   }
 }
+
+extension ProgramTests.TrainingTests {
+  /// So little that MPI or a thread of it would end by a signal or hang, another way each time.
+  @Test(
+    .enabled(
+      if: MisconfiguredMachine.startsInLittleSpace, "a sanitizer's build needs more address space"),
+    arguments: [150, 300, 450])
+  func aRankWithoutAddressSpaceSaysSo(megabytes: Int) throws {
+    let job = try TinyJob()
+    let limited =
+      "[ \"$OMPI_COMM_WORLD_RANK\" = 2 ] || exec \"$0\" \"$@\"; "
+      + "exec prlimit --as=\(megabytes)000000 \"$0\" \"$@\""
+    let result = try MPIJob(
+      ranks: 4, wrapper: ["sh", "-c", limited],
+      ["train", TinyJob.configuration, "--output", "out"], directory: job.scratch.path, timeout: 60
+    ).wait()
+    #expect(result.status == 78, "\(result.stderr)")
+    #expect(
+      result.complaints.contains {
+        $0.contains("rank 2 on ")
+          && $0.contains("the address space is limited to \(megabytes).0 MB (ulimit -v)")
+      }, "\(result.stderr)")
+  }
+}
